@@ -135,7 +135,7 @@ class FeatureConfig:
     def differences(self, other: Self) -> list[str]:
         """Name every field in which `other` differs, with both values."""
         return [
-            f"{field.name} is {getattr(self, field.name)!r} here, {getattr(other, field.name)!r} was asked for"
+            f"{field.name} is {getattr(self, field.name)!r}, but {getattr(other, field.name)!r} was asked for"
             for field in fields(self)
             if getattr(self, field.name) != getattr(other, field.name)
         ]

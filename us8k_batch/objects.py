@@ -37,8 +37,9 @@ class ObjectInfo:
 class Objects(Protocol):
     """A root below which objects are created, read and listed by key."""
 
-    url: str
-    """The root as a person would write it."""
+    @property
+    def url(self) -> str:
+        """The root as a person would write it."""
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes; raise `ObjectNotFoundError` if there is none."""
@@ -104,7 +105,7 @@ class LocalObjects:
         return _read(self.reader, key)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write to a temporary name, fsync, ``link``, fsync the folder: all of it or nothing, and only once."""
+        """Write to a temporary name, fsync, ``link``, fsync the folder: all or nothing, only once."""
         path = self.root / key
         if path.exists():
             return False

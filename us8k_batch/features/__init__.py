@@ -1,0 +1,1 @@
+"""From the bytes of one clip to its MFCC frames and pooled vector."""
