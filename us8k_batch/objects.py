@@ -44,6 +44,9 @@ class Objects(Protocol):
     def get(self, key: str) -> bytes:
         """Return an object's bytes; raise `ObjectNotFoundError` if there is none."""
 
+    def get_tail(self, key: str, length: int) -> bytes:
+        """Return an object's last `length` bytes, or all of it if it is shorter."""
+
     def create(self, key: str, data: bytes) -> bool:
         """Make an object durable if none has this key; return whether it is new."""
 
@@ -104,6 +107,10 @@ class LocalObjects:
         """Return a file's bytes."""
         return _read(self.reader, key)
 
+    def get_tail(self, key: str, length: int) -> bytes:
+        """Return the end of a file."""
+        return _read(self.reader, key, {"range": {"suffix": length}})
+
     def create(self, key: str, data: bytes) -> bool:
         """Write to a temporary name, fsync, ``link``, fsync the folder: all or nothing, only once."""
         path = self.root / key
@@ -148,6 +155,8 @@ class LocalObjects:
 
     def reader(self) -> Any:
         """Return an obstore ``LocalStore`` on the folder."""
+        if not self.root.is_dir():
+            raise ObjectNotFoundError(f"{self.root}: no such folder")
         return obstore.store.LocalStore(prefix=str(self.root))
 
     def _write_temporary(self, path: Path, data: bytes) -> Path:
@@ -174,6 +183,10 @@ class BucketObjects:
     def get(self, key: str) -> bytes:
         """Return an object's bytes."""
         return _read(self.reader, key)
+
+    def get_tail(self, key: str, length: int) -> bytes:
+        """Return the end of an object."""
+        return _read(self.reader, key, {"range": {"suffix": length}})
 
     def create(self, key: str, data: bytes) -> bool:
         """Send one PUT with ``If-None-Match: *``, never a multipart upload."""
@@ -227,9 +240,9 @@ def _bucket_options(url: str) -> dict[str, Any]:
     return options
 
 
-def _read(reader: Callable[[], Any], key: str) -> bytes:
+def _read(reader: Callable[[], Any], key: str, options: Any = None) -> bytes:
     try:
-        return bytes(obstore.get(reader(), key).bytes())
+        return bytes(obstore.get(reader(), key, options=options).bytes())
     except (FileNotFoundError, NotADirectoryError, obstore.exceptions.NotFoundError):
         raise ObjectNotFoundError(f"{key}: no such object") from None
     except (OSError, obstore.exceptions.BaseError) as error:

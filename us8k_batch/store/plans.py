@@ -1,0 +1,115 @@
+"""Plans: the records that hand out rows, each created once, numbered without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from us8k_batch.objects import Objects
+from us8k_batch.store import parquet
+from us8k_batch.store.layout import PLAN_SCHEMA, PLANS, StoreInfo, numbers, plan_key
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """What a plan's footer tells."""
+
+    number: int
+    """Place in the sequence of plans, from 1."""
+    first_shard: int
+    """First shard that it handed out."""
+    n_clips: int
+    """Number of rows that it handed out, from the first row of `first_shard` on."""
+    versions: dict[str, str]
+    """Engine and numeric library versions that its clips are to be computed with."""
+
+    def end_row(self, info: StoreInfo) -> int:
+        """Return one past the highest row that it handed out."""
+        return self.first_shard * info.clips_per_shard + self.n_clips
+
+    def end_shard(self, info: StoreInfo) -> int:
+        """Return one past the last shard that it handed out."""
+        return self.first_shard + -(-self.n_clips // info.clips_per_shard)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON that is stored."""
+        return {
+            "number": self.number,
+            "first_shard": self.first_shard,
+            "n_clips": self.n_clips,
+            "versions": self.versions,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PlanRecord:
+        """Build from stored JSON."""
+        return cls(
+            int(values["number"]),
+            int(values["first_shard"]),
+            int(values["n_clips"]),
+            {str(name): str(version) for name, version in values["versions"].items()},
+        )
+
+
+def list_plans(objects: Objects) -> list[int]:
+    """List the numbers of the plans in a store, ascending."""
+    return numbers(objects, PLANS)
+
+
+def read_plan(objects: Objects, number: int) -> tuple[PlanRecord, pa.Table]:
+    """Read a plan whole: its record and its rows."""
+    key = plan_key(number)
+    table = parquet.decode(objects.get(key), key)
+    return PlanRecord.from_dict(parquet.metadata_of(table, key)), table.select(PLAN_SCHEMA.names).cast(
+        PLAN_SCHEMA
+    )
+
+
+def read_record(objects: Objects, number: int) -> PlanRecord:
+    """Read a plan's record, from its footer alone."""
+    return PlanRecord.from_dict(parquet.read_metadata(objects, plan_key(number)))
+
+
+def create_plan(
+    objects: Objects,
+    info: StoreInfo,
+    previous: PlanRecord | None,
+    clips: pa.Table,
+    versions: dict[str, str],
+) -> tuple[PlanRecord, pa.Table] | None:
+    """Hand out rows to clips by creating the next plan.
+
+    Parameters
+    ----------
+    objects, info
+        The store.
+    previous : PlanRecord or None
+        The newest plan there is.
+    clips : pa.Table
+        Columns clip_id, size, mtime_ns, etag, in the order in which rows are to be handed out.
+    versions : dict of str to str
+        Engine and numeric library versions.
+
+    Returns
+    -------
+    tuple of PlanRecord and pa.Table, or None
+        The new plan; None if another run created one with this number first: look again, then plan anew.
+    """
+    first_shard = previous.end_shard(info) if previous else 0
+    record = PlanRecord(previous.number + 1 if previous else 1, first_shard, len(clips), versions)
+    start = first_shard * info.clips_per_shard
+    rows = pa.array(range(start, start + len(clips)), pa.int64())
+    table = pa.table(
+        {
+            "row": rows,
+            "shard": pc.divide(rows, info.clips_per_shard),
+            **{name: clips[name] for name in ("clip_id", "size", "mtime_ns", "etag")},
+        },
+        schema=PLAN_SCHEMA,
+    )
+    created = objects.create(plan_key(record.number), parquet.encode(table, record.to_dict()))
+    return (record, table) if created else None

@@ -1,0 +1,149 @@
+"""The bytes of the Zarr array: its metadata, and one shard encoded whole in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
+
+from us8k_batch.errors import DamageError
+from us8k_batch.store.layout import StoreInfo
+
+Frames = NDArray[np.float32]
+"""MFCC frames of one clip, shape (n_mfcc, n_frames)."""
+
+
+def group_metadata() -> bytes:
+    """Return ``mfcc.zarr/zarr.json``."""
+    return _json({"zarr_format": 3, "node_type": "group", "attributes": {}})
+
+
+def array_metadata(info: StoreInfo, n_rows: int) -> bytes:
+    """Return ``mfcc.zarr/mfcc/zarr.json``: a pure function of ``us8k.json`` and the number of rows."""
+    config = info.config
+    inner = [info.clips_per_chunk, config.n_mfcc, info.frames]
+    little_endian = {"name": "bytes", "configuration": {"endian": "little"}}
+    return _json(
+        {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": [n_rows, config.n_mfcc, info.frames],
+            "data_type": "float32",
+            "chunk_grid": {
+                "name": "regular",
+                "configuration": {"chunk_shape": [info.clips_per_shard, config.n_mfcc, info.frames]},
+            },
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": "NaN",
+            "codecs": [
+                {
+                    "name": "sharding_indexed",
+                    "configuration": {
+                        "chunk_shape": inner,
+                        # Without the checksum a flipped bit in a chunk is read as other numbers, silently.
+                        "codecs": [
+                            little_endian,
+                            {"name": "zstd", "configuration": {"level": 0, "checksum": True}},
+                        ],
+                        "index_codecs": [little_endian, {"name": "crc32c"}],
+                        "index_location": "end",
+                    },
+                }
+            ],
+            "dimension_names": ["clip", "coefficient", "frame"],
+            "attributes": {
+                "long_name": "mel-frequency cepstral coefficients; NaN where a clip has no frame",
+                "sample_rate": config.sample_rate,
+                "hop_length": config.hop_length,
+                "feature_fingerprint": config.fingerprint,
+            },
+            "storage_transformers": [],
+        }
+    )
+
+
+def encode_shard(info: StoreInfo, clips: Sequence[Frames | None]) -> bytes:
+    """Encode one shard whole, without opening the array that readers see.
+
+    Parameters
+    ----------
+    info : StoreInfo
+        Shape of a shard.
+    clips : sequence of float32 arrays, shape (n_mfcc, n_frames), or None
+        One entry per row of the shard from its first row on; None where a clip has no result.
+
+    Returns
+    -------
+    bytes
+        The shard object: chunks, then their index. Same input, same bytes.
+
+    Notes
+    -----
+    Two writers in one sharded object lose data silently (zarr-developers/zarr-python#3682), and Zarr's own
+    local store does not fsync; so the object is made here and created once by the caller.
+    """
+    block = np.full((len(clips), info.config.n_mfcc, info.frames), np.nan, dtype=np.float32)
+    for row, frames in enumerate(clips):
+        if frames is not None:
+            block[row, :, : frames.shape[1]] = frames
+    return sync(_encode(array_metadata(info, len(clips)), block))
+
+
+def decode_shard(info: StoreInfo, data: bytes, n_rows: int, key: str) -> NDArray[np.float32]:
+    """Decode the first rows of a shard object, checking every chunk.
+
+    Returns
+    -------
+    float32 array, shape (n_rows, n_mfcc, frames)
+
+    Raises
+    ------
+    DamageError
+        If the bytes do not decode; `key` names the object.
+    """
+    if not data:
+        raise DamageError(f"{key}: is empty")
+    try:
+        return sync(_decode(array_metadata(info, n_rows), data))
+    except Exception as error:  # zarr and its codecs raise whatever their C libraries do
+        raise DamageError(f"{key}: not the shard that was written ({error})") from error
+
+
+def n_shards(info: StoreInfo, n_rows: int) -> int:
+    """Return how many shards a number of rows takes."""
+    return math.ceil(n_rows / info.clips_per_shard)
+
+
+async def _encode(metadata: bytes, block: NDArray[np.float32]) -> bytes:
+    prototype = default_buffer_prototype()
+    memory = MemoryStore()
+    await memory.set("zarr.json", prototype.buffer.from_bytes(metadata))
+    array = await zarr.api.asynchronous.open_array(
+        store=memory, mode="r+", config={"write_empty_chunks": True}
+    )
+    await array.setitem(slice(None), block)
+    shard = await memory.get("c/0/0/0", prototype)
+    if shard is None:
+        raise DamageError("zarr stored no shard")
+    return bytes(shard.to_bytes())
+
+
+async def _decode(metadata: bytes, data: bytes) -> NDArray[np.float32]:
+    buffer = default_buffer_prototype().buffer
+    memory = MemoryStore()
+    await memory.set("zarr.json", buffer.from_bytes(metadata))
+    await memory.set("c/0/0/0", buffer.from_bytes(data))
+    array = await zarr.api.asynchronous.open_array(store=memory, mode="r")
+    return np.asarray(await array.getitem(slice(None)), dtype=np.float32)
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
