@@ -89,6 +89,11 @@ class FeatureConfig:
         return math.ceil(self.max_seconds * self.sample_rate)
 
     @property
+    def pooled_names(self) -> list[str]:
+        """Names of the pooled vector's columns: ``mfcc_mean_00`` to, say, ``mfcc_std_39``."""
+        return [f"mfcc_{name}_{i:02d}" for name in self.statistics for i in range(self.n_mfcc)]
+
+    @property
     def fingerprint(self) -> str:
         """Hex sha256 of all fields; two stores with the same one hold comparable numbers."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

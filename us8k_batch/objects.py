@@ -56,8 +56,11 @@ class Objects(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; it is no error if there is none."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """List the objects below a folder, in no particular order; temporary files are left out."""
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """List the objects below a folder whose keys sort after `after`, in no particular order.
+
+        Temporary files are left out.
+        """
 
     def reader(self) -> Any:
         """Return the obstore store of this root, for libraries that read through it."""
@@ -144,14 +147,15 @@ class LocalObjects:
         """Remove a file."""
         (self.root / key).unlink(missing_ok=True)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """List the files below a folder."""
         for folder, _, names in os.walk(self.root / prefix):
             for name in names:
-                if not name.startswith(TEMPORARY):
-                    path = Path(folder) / name
+                path = Path(folder) / name
+                key = path.relative_to(self.root).as_posix()
+                if key > after and not name.startswith(TEMPORARY):
                     with contextlib.suppress(FileNotFoundError):
-                        yield ObjectInfo(path.relative_to(self.root).as_posix(), path.stat().st_size)
+                        yield ObjectInfo(key, path.stat().st_size)
 
     def reader(self) -> Any:
         """Return an obstore ``LocalStore`` on the folder."""
@@ -210,10 +214,10 @@ class BucketObjects:
         with contextlib.suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
             obstore.delete(self._store, key)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """List the objects below a prefix that ends at a slash."""
         try:
-            for page in obstore.list(self._store, prefix=prefix):
+            for page in obstore.list(self._store, prefix=prefix, offset=after or None):
                 for entry in page:
                     yield ObjectInfo(entry["path"], entry["size"])
         except obstore.exceptions.BaseError as error:

@@ -100,7 +100,7 @@ def _encode_commit(info: StoreInfo, shard: int, results: Sequence[ClipResult], s
         return pa.array(values, info.commit_schema.field(name).type)
 
     failures = [result.failure for result in results]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "row": [result.row for result in results],
         "clip_id": [result.clip_id for result in results],
         "source_sha256": [result.source_sha256 for result in results],

@@ -49,6 +49,20 @@ RESULT_SCHEMA = pa.schema(
 )
 """A commit's columns but for the pooled vector, whose length depends on the configuration."""
 
+INDEX_SCHEMA = pa.schema(
+    [
+        *RESULT_SCHEMA,
+        ("state", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("etag", pa.string()),
+        ("plan", pa.int64()),
+        ("shard_sha256", pa.string()),
+        ("commit_sha256", pa.string()),
+    ]
+)
+"""What a snapshot says of a committed row; the objects' digests stand on a shard's first row only."""
+
 
 def plan_key(number: int) -> str:
     """Return the key of a plan."""
@@ -76,9 +90,9 @@ def number_of(key: str) -> int | None:
     return int(stem) if suffix == "parquet" and dot and stem.isascii() and stem.isdigit() else None
 
 
-def numbers(objects: Objects, prefix: str) -> list[int]:
+def numbers(objects: Objects, prefix: str, after: str = "") -> list[int]:
     """List the numbers of a kind of object, ascending."""
-    found = (number_of(info.key) for info in objects.list(prefix))
+    found = (number_of(info.key) for info in objects.list(prefix, after))
     return sorted(number for number in found if number is not None)
 
 
