@@ -1,0 +1,184 @@
+"""The lease: a courtesy that keeps two runs from doing the same work; safety never rests on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from us8k_batch.errors import LeaseHeldError, ObjectNotFoundError, StorageError
+from us8k_batch.objects import Objects
+from us8k_batch.store.layout import LEASE
+
+HEARTBEAT_SECONDS = 2.0
+ANSWER_SECONDS = 4.5
+"""A holder whose heartbeat moves within this time is alive."""
+SILENCE_SECONDS = 15.0
+"""A holder on another host whose heartbeat has not moved for this long is taken for dead."""
+POLL_SECONDS = 0.25
+
+_EPOCH = re.compile(rf"{LEASE}/epoch-(\d{{6}})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who works on a store."""
+
+    run_id: str
+    host: str
+    pid: int
+    machine: str
+    """Boot and process namespace: only where they are equal does the pid mean anything."""
+    started: float
+    """When the process started, in seconds since the epoch: a pid is used again."""
+
+    def __str__(self) -> str:
+        """Say who it is in a message."""
+        return f"run {self.run_id} (process {self.pid} on {self.host})"
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it certainly does not live any more: it was on this machine, and is not there."""
+        if self.machine != _machine():
+            return False
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started) > 1
+        except psutil.NoSuchProcess:
+            return True
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it certainly lives: it was on this machine, and still is."""
+        return self.machine == _machine() and not self.is_dead
+
+
+def this_process(run_id: str) -> Holder:
+    """Describe the present process as a holder."""
+    started = psutil.Process().create_time()
+    return Holder(run_id, socket.gethostname(), os.getpid(), _machine(), started)
+
+
+@contextlib.contextmanager
+def hold(
+    objects: Objects,
+    holder: Holder,
+    *,
+    force: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[None]:
+    """Hold the lease of a store while the block runs.
+
+    Raises
+    ------
+    LeaseHeldError
+        If another run holds it and lives; says which, within `ANSWER_SECONDS`.
+    """
+    epoch = _acquire(objects, holder, force, clock, tell)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(objects, epoch, stop), name="us8k-lease", daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        with contextlib.suppress(StorageError, OSError):
+            objects.replace(_beat_key(epoch), json.dumps({"released": True}).encode())
+
+
+def _acquire(
+    objects: Objects, holder: Holder, force: bool, clock: Callable[[], float], tell: Callable[[str], None]
+) -> int:
+    while True:
+        newest = max(_epochs(objects), default=0)
+        if newest and not force:
+            _wait_until_free(objects, newest, clock, tell)
+        if objects.create(_epoch_key(newest + 1), json.dumps(asdict(holder)).encode()):
+            for old in _epochs(objects):
+                if old <= newest:
+                    objects.delete(_epoch_key(old))
+                    objects.delete(_beat_key(old))
+            return newest + 1
+
+
+def _wait_until_free(
+    objects: Objects, epoch: int, clock: Callable[[], float], tell: Callable[[str], None]
+) -> None:
+    holder = _read_holder(objects, epoch)
+    first = _read_beat(objects, epoch)
+    if holder is None or first.get("released") or holder.is_dead:
+        return
+    start = clock()
+    waiting = threading.Event()
+    told = False
+    while clock() - start < SILENCE_SECONDS:
+        now = _read_beat(objects, epoch)
+        if now.get("released") or max(_epochs(objects), default=0) > epoch:
+            return
+        if holder.is_here or now != first:
+            raise LeaseHeldError(
+                f"{objects.url}: {holder} is working on this store; wait for it, stop it, or use --force "
+                "(both may then do the same work; nothing is lost)"
+            )
+        if not told and clock() - start > ANSWER_SECONDS:
+            tell(f"{holder} holds the store and is silent; taking over in {SILENCE_SECONDS:.0f} s")
+            told = True
+        waiting.wait(POLL_SECONDS)
+
+
+def _beat(objects: Objects, epoch: int, stop: threading.Event) -> None:
+    count = 0
+    while True:
+        count += 1
+        # A heartbeat that cannot be written costs at most the lease, which nothing depends on.
+        with contextlib.suppress(StorageError, OSError):
+            objects.replace(_beat_key(epoch), json.dumps({"beat": count}).encode())
+        if stop.wait(HEARTBEAT_SECONDS):
+            return
+
+
+def _epochs(objects: Objects) -> list[int]:
+    found = (_EPOCH.fullmatch(info.key) for info in objects.list(LEASE))
+    return [int(match[1]) for match in found if match]
+
+
+def _epoch_key(epoch: int) -> str:
+    return f"{LEASE}/epoch-{epoch:06d}.json"
+
+
+def _beat_key(epoch: int) -> str:
+    return f"{LEASE}/beat-{epoch:06d}.json"
+
+
+def _read_beat(objects: Objects, epoch: int) -> dict[str, Any]:
+    try:
+        value = json.loads(objects.get(_beat_key(epoch)))
+    except (ObjectNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read_holder(objects: Objects, epoch: int) -> Holder | None:
+    try:
+        return Holder(**json.loads(objects.get(_epoch_key(epoch))))
+    except (ObjectNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{socket.gethostname()}/{psutil.boot_time():.0f}"
