@@ -182,7 +182,7 @@ class BucketObjects:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._store = obstore.store.from_url(url, **_bucket_options(url))
+        self._store = open_bucket(url)
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes."""
@@ -226,6 +226,19 @@ class BucketObjects:
     def reader(self) -> Any:
         """Return the obstore store of the bucket."""
         return self._store
+
+
+def open_bucket(url: str, **options: Any) -> Any:
+    """Open the obstore store of a bucket's URL; endpoint and credentials come from the environment.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://`` or ``gs://``, with or without a prefix.
+    **options
+        What obstore takes beside them, such as ``retry_config``.
+    """
+    return obstore.store.from_url(url, **_bucket_options(url), **options)
 
 
 def storage_error(message: str, error: Exception) -> StorageError:

@@ -1,0 +1,120 @@
+"""Clips in an S3 or GCS bucket."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import obstore
+import obstore.exceptions
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from us8k_batch.catalog.listing import FINE, one_array, seen_table, split_paths
+from us8k_batch.catalog.retry import retry
+from us8k_batch.catalog.unreadable import DENIED, FAULTS, MISSING, TooLargeError
+from us8k_batch.errors import ClipError, StorageError
+from us8k_batch.objects import open_bucket
+
+THREADS = 8
+"""Prefixes listed together: the answers are waited for, not computed."""
+PAGE = 1000
+"""Objects in one answer; no provider gives more."""
+MOST_PREFIXES = 1000
+"""Above this many folders, one listing of all that lies below their common parent takes fewer requests."""
+LISTED_SCHEMA = pa.schema(
+    {"path": pa.string(), "size": pa.int64(), "modified": pa.timestamp("us", "UTC"), "etag": pa.string()}
+)
+OBSTORE_ERRORS = (obstore.exceptions.BaseError, OSError)
+
+
+class BucketSource:
+    """Clips as objects below a bucket's URL."""
+
+    def __init__(self, root: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.root = root.rstrip("/")
+        # Our own retries stand in for obstore's, so that local and bucket give up by the same rule.
+        self._store = open_bucket(self.root, retry_config={"max_retries": 0})
+        self._sleep = sleep
+
+    def scan(self, paths: Any) -> pa.Table:
+        """List each prefix; no object costs a request of its own."""
+        paths = one_array(paths)
+        folders = pc.unique(split_paths(paths)[0]).to_pylist()
+        with ThreadPoolExecutor(THREADS) as pool:
+            pages = [page for pages in pool.map(self._list, prefixes(folders)) for page in pages]
+        listed = pa.Table.from_batches(pages, LISTED_SCHEMA).combine_chunks()
+        found = listed.take(pc.index_in(paths, value_set=listed["path"]))
+        absent = one_array(found["path"]).is_null().to_numpy(zero_copy_only=False)
+        return seen_table(
+            one_array(found["size"]),
+            pc.multiply(one_array(found["modified"]).cast(pa.int64()), 1000),
+            one_array(found["etag"]),
+            np.where(absent, FAULTS.index(MISSING), FINE).astype(np.int16),
+        )
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Get one object whole; its size is known, and judged, before its bytes are fetched."""
+        return retry(lambda: self._read(path, limit), path, self._sleep)
+
+    def _read(self, path: str, limit: int) -> bytes:
+        try:
+            answer = obstore.get(self._store, path)
+            size = answer.meta["size"]
+            if size > limit:
+                raise TooLargeError(f"{path}: holds {size} bytes, expected at most {limit}")
+            return bytes(answer.bytes())
+        except OBSTORE_ERRORS as error:
+            # Without the cause: it quotes the request, which may be signed.
+            raise _translate(path, error) from None
+
+    def _list(self, prefix: str) -> list[pa.RecordBatch]:
+        return retry(lambda: list(self._pages(prefix)), prefix, self._sleep)
+
+    def _pages(self, prefix: str) -> Iterator[pa.RecordBatch]:
+        try:
+            for page in obstore.list(self._store, prefix=prefix or None, chunk_size=PAGE):
+                columns = [[entry[key] for entry in page] for key in ("path", "size", "last_modified", "e_tag")]
+                arrays = [pa.array(*pair) for pair in zip(columns, LISTED_SCHEMA.types, strict=True)]
+                yield pa.record_batch(arrays, schema=LISTED_SCHEMA)
+        except OBSTORE_ERRORS as error:
+            raise StorageError(f"{self.root}/{prefix}: cannot be listed: {_cause(error)}") from None
+
+
+def prefixes(folders: Iterable[str]) -> list[str]:
+    """Choose what to list so that every folder is listed once: no prefix lies below another.
+
+    Parameters
+    ----------
+    folders : iterable of str
+        Distinct folders with forward slashes; the empty one is the root.
+    """
+    chosen: list[str] = []
+    # With the slash that ends it, a folder sorts directly before everything below it.
+    for folder in sorted(f"{folder}/" if folder else "" for folder in folders):
+        if not (chosen and folder.startswith(chosen[-1])):
+            chosen.append(folder)
+    chosen = [folder.rstrip("/") for folder in chosen]
+    return chosen if len(chosen) <= MOST_PREFIXES else [os.path.commonpath(chosen)]
+
+
+def _translate(path: str, error: Exception) -> ClipError | StorageError:
+    absent = isinstance(error, FileNotFoundError | obstore.exceptions.NotFoundError)
+    if absent and "NoSuchBucket" not in str(error):
+        return MISSING.at(path)
+    if isinstance(error, PermissionError | obstore.exceptions.PermissionDeniedError):
+        return DENIED.at(path)
+    return StorageError(f"{path}: cannot be read: {_cause(error)}")
+
+
+def _cause(error: Exception) -> str:
+    """Say what the server answered without the address, the time or the request in obstore's text."""
+    if "NoSuchBucket" in str(error):
+        return "the bucket does not exist"
+    status = re.search(r"status code: (\d{3})", str(error))
+    return f"the server answered {status[1]}" if status else "no answer from the server"

@@ -1,0 +1,112 @@
+"""Columns of a dataset's metadata: their names, their types, and what their values may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from us8k_batch.catalog.metadata import Metadata
+from us8k_batch.errors import DatasetError
+
+PUBLISHED_NAMES = (
+    "clip_id", "path", "fold", "label", "group", "row", "n_frames", "duration", "digest", "state",
+    "size", "mtime_ns", "etag", "source_sha256", "stage", "error", "detail", "versions",
+)  # fmt: skip
+"""Names that the published tables give a meaning; no other column of a dataset may have one."""
+PUBLISHED_PREFIX = "mfcc_"
+"""Beginning of the pooled columns' names."""
+
+CONTROL = r"\p{Cc}"
+WHOLE = r"^-?[0-9]{1,18}$"
+DECIMAL = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+CANONICAL_WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
+FEW = 1000
+"""Rows looked at first: most columns of text show there that they are no numbers."""
+
+
+def is_published(name: str) -> bool:
+    """Tell whether a name is one of the published tables'."""
+    return name in PUBLISHED_NAMES or name.startswith(PUBLISHED_PREFIX)
+
+
+def require_columns(metadata: Metadata, required: tuple[str, ...], hint: str) -> None:
+    """Refuse a table without one of these columns."""
+    names = metadata.table.column_names
+    absent = [name for name in required if name not in names]
+    if absent:
+        raise DatasetError(
+            f"{metadata.name}: no column {', '.join(absent)}; found {', '.join(map(repr, names[:20]))}. {hint}"
+        )
+
+
+def text(metadata: Metadata, column: str) -> Any:
+    """Return a column as strings; whole numbers become their digits, null stays.
+
+    Raises
+    ------
+    DatasetError
+        If the column is of another type, or a value holds a control character.
+    """
+    values = metadata.table[column]
+    if pa.types.is_integer(values.type) or pa.types.is_null(values.type):
+        return values.cast(pa.string())
+    if not pa.types.is_string(values.type):
+        raise DatasetError(f"{metadata.name}: column {column} is {values.type}: expected text")
+    metadata.require(
+        pc.fill_null(pc.invert(pc.match_substring_regex(values, CONTROL)), True),
+        column,
+        "text without control characters",
+    )
+    return values
+
+
+def filled_text(metadata: Metadata, column: str) -> Any:
+    """Return a column as `text` does, and refuse a row that has nothing there."""
+    values = text(metadata, column)
+    metadata.require(pc.match_substring_regex(values, r"\S"), column, "something else than blanks")
+    return values
+
+
+def whole_numbers(metadata: Metadata, column: str, bits: Any) -> Any:
+    """Return a column as whole numbers of an Arrow integer type; refuse a row with anything else, or nothing."""
+    values = metadata.table[column]
+    expected = f"a whole number of {bits.bit_width} bits"
+    if pa.types.is_string(values.type):
+        metadata.require(pc.match_substring_regex(values, WHOLE), column, expected)
+    elif not pa.types.is_integer(values.type):
+        metadata.require(pa.repeat(False, len(values)), column, expected)
+    # Unsafe turns a number beyond int64 into one that the next line refuses.
+    values = values.cast(pa.int64(), safe=pa.types.is_string(values.type))
+    if bits.bit_width < 64:
+        most = 2 ** (bits.bit_width - 1)
+        fits = pc.and_(pc.less(values, most), pc.greater_equal(values, -most))
+    else:
+        fits = pc.is_valid(values)
+    metadata.require(fits, column, expected)
+    return values.cast(bits)
+
+
+def decimals(metadata: Metadata, column: str) -> Any:
+    """Return a column of a CSV as float64; refuse a row with anything else than a number, or nothing."""
+    metadata.require(pc.match_substring_regex(metadata.table[column], DECIMAL), column, "a number")
+    return metadata.table[column].cast(pa.float64())
+
+
+def settled(values: Any) -> Any:
+    """Give a column of a CSV the type that its values, all of them, call for.
+
+    Whole numbers without leading zeros are int64; numbers of any kind float64; everything else stays text, such as
+    ``007``, dates, ``true`` and ``nan``. An empty cell is null and says nothing about the type. It follows from the
+    set of values alone, so that neither their order nor the version of a library changes it.
+    """
+    if not pa.types.is_string(values.type) or values.null_count == len(values):
+        return values
+    for pattern, kind in ((CANONICAL_WHOLE, pa.int64()), (DECIMAL, pa.float64())):
+        if all(
+            pc.all(pc.match_substring_regex(part, pattern), min_count=0).as_py()
+            for part in (values.slice(0, FEW), values)
+        ):
+            return values.cast(kind)
+    return values

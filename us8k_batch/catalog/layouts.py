@@ -1,0 +1,102 @@
+"""From a metadata file's own columns to those of a catalog, for each layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from us8k_batch.catalog.columns import (
+    decimals,
+    filled_text,
+    is_published,
+    require_columns,
+    settled,
+    text,
+    whole_numbers,
+)
+from us8k_batch.catalog.locate import MANIFEST, URBANSOUND8K
+from us8k_batch.catalog.metadata import Metadata
+from us8k_batch.catalog.paths import relative_paths
+from us8k_batch.errors import DatasetError
+
+CLIP_COLUMNS = ("clip_id", "path", "fold", "label", "group")
+"""What every catalog says of a clip, in this order."""
+URBANSOUND8K_COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
+URBANSOUND8K_NEEDED = ("slice_file_name", "fsID", "fold", "class")
+MANIFEST_NEEDED = ("path", "label", "fold")
+MANIFEST_COLUMNS = (*MANIFEST_NEEDED, "group", "clip_id")
+
+
+def describe_clips(layout: str, metadata: Metadata) -> pa.Table:
+    """Return one row per row of the metadata, in its order: `CLIP_COLUMNS`, then the dataset's other columns.
+
+    Raises
+    ------
+    DatasetError
+        If a column is missing or has a name of ours with another meaning, a value cannot be right, or two rows have
+        one clip_id; it names the row.
+    """
+    clips = _LAYOUTS[layout](metadata)
+    ids = clips["clip_id"]
+    if pc.count_distinct(ids).as_py() < len(ids):
+        counts = pc.value_counts(ids)
+        doubled = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"]
+        first, second = pc.indices_nonzero(pc.equal(ids, doubled)).to_pylist()[:2]
+        text_of_first = str(metadata.refuse(first, "")).rstrip(": ")
+        raise metadata.refuse(second, f"clip_id {doubled.as_py()!r} stands already at {text_of_first}: expected once")
+    return clips
+
+
+def _urbansound8k(metadata: Metadata) -> pa.Table:
+    names = metadata.table.column_names
+    if "class_name" in names and "class" not in names:
+        names = ["class" if name == "class_name" else name for name in names]
+        metadata = Metadata(metadata.name, metadata.table.rename_columns(names), metadata.data)
+    require_columns(metadata, URBANSOUND8K_NEEDED, f"Expected UrbanSound8K's: {','.join(URBANSOUND8K_COLUMNS)}")
+    clip_ids = filled_text(metadata, "slice_file_name")
+    folds = whole_numbers(metadata, "fold", pa.int32())
+    recordings = whole_numbers(metadata, "fsID", pa.int64())
+    labels = filled_text(metadata, "class")
+    folders = pc.binary_join_element_wise("audio/fold", folds.cast(pa.string()), "")
+    paths = pc.binary_join_element_wise(folders, relative_paths(metadata, "slice_file_name"), "/")
+    own: dict[str, Any] = {"slice_file_name": clip_ids, "fsID": recordings, "class": labels}
+    own |= {name: decimals(metadata, name) for name in ("start", "end") if name in names}
+    own |= {name: whole_numbers(metadata, name, pa.int64()) for name in ("salience", "classID") if name in names}
+    core = (clip_ids, paths, folds, labels, recordings.cast(pa.string()))
+    return _assemble(metadata, core, ("fold",), own)
+
+
+def _manifest(metadata: Metadata) -> pa.Table:
+    names = metadata.table.column_names
+    hint = "Expected path,label,fold and perhaps group and clip_id, and any others"
+    if "slice_file_name" in names:
+        hint = "UrbanSound8K's own metadata: give the folder that holds metadata/ and audio/"
+    require_columns(metadata, MANIFEST_NEEDED, hint)
+    paths = relative_paths(metadata, "path")
+    nothing = pa.chunked_array([pa.nulls(metadata.table.num_rows, pa.string())])
+    core = (
+        filled_text(metadata, "clip_id") if "clip_id" in names else paths,
+        paths,
+        whole_numbers(metadata, "fold", pa.int32()),
+        filled_text(metadata, "label"),
+        text(metadata, "group") if "group" in names else nothing,
+    )
+    return _assemble(metadata, core, MANIFEST_COLUMNS, {})
+
+
+_LAYOUTS: Mapping[str, Callable[[Metadata], pa.Table]] = {URBANSOUND8K: _urbansound8k, MANIFEST: _manifest}
+
+
+def _assemble(metadata: Metadata, core: tuple[Any, ...], used: tuple[str, ...], own: Mapping[str, Any]) -> pa.Table:
+    """Put our columns first, then the others in their order; `used` ones are among ours already."""
+    others = [name for name in metadata.table.column_names if name not in used]
+    for name in others:
+        if is_published(name):
+            raise DatasetError(
+                f"{metadata.name}: column {name!r} has a name that the published tables give another meaning; rename it"
+            )
+    columns = [own[name] if name in own else settled(metadata.table[name]) for name in others]
+    return pa.table([*core, *columns], names=[*CLIP_COLUMNS, *others])

@@ -1,0 +1,145 @@
+"""Clips on a local disk or a mounted share."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
+from us8k_batch.catalog.retry import retry
+from us8k_batch.catalog.unreadable import (
+    DENIED,
+    FAULTS,
+    MISSING,
+    OUTSIDE,
+    Fault,
+    TooLargeError,
+    fault_of_error,
+    fault_of_mode,
+    translate,
+)
+
+THREADS = 8
+"""Folders looked at together: on a network share the answers are waited for, not computed."""
+FOLDERS_IN_HAND = 4096
+"""Folders handed to the threads at once, so that memory does not grow with their number."""
+READABLE_BY_ALL = 0o444
+TAIL = 65536
+"""Bytes asked for at once beyond the size that a file had when it was opened."""
+Seen = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]
+"""Size in bytes, modification time in ns and fault of each clip of one folder."""
+
+
+class LocalSource:
+    """Clips as files below a folder."""
+
+    def __init__(self, root: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.root = root
+        # Resolved once: if a link above the dataset is changed in mid-run, its clips still come from one place.
+        self._real = os.path.realpath(root)
+        self._sleep = sleep
+
+    def scan(self, paths: Any) -> pa.Table:
+        """List each folder once; only clips that are there cost a call of their own."""
+        folders, names = split_paths(paths)
+        size = np.empty(len(names), np.int64)
+        mtime = np.empty(len(names), np.int64)
+        fault = np.empty(len(names), np.int16)
+        places = list(by_folder(folders))
+
+        def look(place: tuple[str, NDArray[np.int64]]) -> Seen:
+            folder, rows = place
+            wanted = names.take(pa.array(rows)).to_pylist()
+            return retry(lambda: self._look(folder, wanted), folder, self._sleep)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for start in range(0, len(places), FOLDERS_IN_HAND):
+                part = places[start : start + FOLDERS_IN_HAND]
+                for (_, rows), seen in zip(part, pool.map(look, part), strict=True):
+                    size[rows], mtime[rows], fault[rows] = seen
+        return seen_table(size, mtime, pa.nulls(len(names), pa.string()), fault)
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Open without blocking, make sure that it is a regular file below the root, read it whole."""
+        return retry(lambda: self._read(path, limit), path, self._sleep)
+
+    def _read(self, path: str, limit: int) -> bytes:
+        try:
+            real = os.path.realpath(os.path.join(self._real, path))  # noqa: PTH118
+            if not self._holds(real):
+                raise OUTSIDE.at(path)
+            # A pipe, opened plainly, would block for ever; a link put in place since is refused as a loop.
+            descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY)
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
+                status = os.fstat(descriptor)
+                fault = fault_of_mode(status.st_mode)
+                if fault is not None:
+                    raise fault.at(path)
+                return _read_whole(file, path, status.st_size, limit)
+        except OSError as error:
+            raise translate(path, error) from error
+
+    def _look(self, folder: str, names: list[str]) -> Seen:
+        """Look at the clips of one folder."""
+        size = np.zeros(len(names), np.int64)
+        mtime = np.zeros(len(names), np.int64)
+        fault = np.full(len(names), FAULTS.index(MISSING), np.int16)
+        wanted = {name: place for place, name in enumerate(names)}
+        real = os.path.realpath(os.path.join(self._real, folder))  # noqa: PTH118
+        try:
+            if not self._holds(real):
+                fault[:] = FAULTS.index(OUTSIDE)
+                return size, mtime, fault
+            with os.scandir(real) as entries:
+                for entry in entries:
+                    place = wanted.get(entry.name)
+                    if place is not None:
+                        size[place], mtime[place], fault[place] = self._status(entry)
+        except OSError as error:
+            whole = fault_of_error(error)
+            if whole is None:
+                raise translate(folder or ".", error) from error
+            fault[:] = FAULTS.index(whole)
+        if len(wanted) < len(names):
+            same = np.array([wanted[name] for name in names])
+            return size[same], mtime[same], fault[same]
+        return size, mtime, fault
+
+    def _status(self, entry: os.DirEntry[str]) -> tuple[int, int, int]:
+        try:
+            if entry.is_symlink() and not self._holds(os.path.realpath(entry.path)):
+                return 0, 0, FAULTS.index(OUTSIDE)
+            status = entry.stat()
+        except OSError as error:
+            fault: Fault | None = fault_of_error(error)
+            if fault is None:
+                raise
+            return 0, 0, FAULTS.index(fault)
+        fault = fault_of_mode(status.st_mode)
+        if fault is None and status.st_mode & READABLE_BY_ALL != READABLE_BY_ALL:
+            fault = None if os.access(entry.path, os.R_OK) else DENIED
+        return status.st_size, status.st_mtime_ns, FINE if fault is None else FAULTS.index(fault)
+
+    def _holds(self, real: str) -> bool:
+        return real == self._real or real.startswith(self._real.rstrip("/") + "/")
+
+
+def _read_whole(file: IO[bytes], path: str, size: int, limit: int) -> bytes:
+    """Read to the end, wherever it is by now, but never more than one byte past the limit."""
+    parts: list[bytes] = []
+    length = 0
+    while max(size, length) <= limit:
+        # One byte more than expected, or the end would take a call of its own to find.
+        part = file.read(size - length + 1 if length < size else min(TAIL, limit - length + 1))
+        if not part:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.append(part)
+        length += len(part)
+    raise TooLargeError(f"{path}: holds {max(size, length)} bytes or more, expected at most {limit}")

@@ -1,0 +1,90 @@
+"""Find what a person means by a dataset: its metadata, its layout, and what its paths are relative to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from us8k_batch.catalog.bucket import BucketSource
+from us8k_batch.catalog.metadata import Metadata, parse_csv, parse_parquet
+from us8k_batch.catalog.unreadable import MissingClipError
+from us8k_batch.errors import ClipError, DatasetError
+from us8k_batch.objects import is_bucket, local_path
+
+URBANSOUND8K = "urbansound8k"
+MANIFEST = "manifest"
+METADATA_FILE = "metadata/UrbanSound8K.csv"
+MANIFEST_FILES = ("manifest.csv", "manifest.parquet")
+SUFFIXES = (".csv", ".parquet")
+LONGEST = 1 << 40
+"""Bytes that metadata may have: all that memory holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A dataset that was found."""
+
+    url: str
+    """The dataset as a person would write it."""
+    root: str
+    """What clip paths are relative to."""
+    layout: str
+    """`URBANSOUND8K` or `MANIFEST`."""
+    metadata: Metadata
+    """The rows, as they stand in the file."""
+
+
+def locate(dataset: str) -> Place:
+    """Find a dataset's metadata and read it.
+
+    Raises
+    ------
+    DatasetError
+        If nothing there is a dataset, or its metadata is not a table.
+    StorageError
+        If a bucket does not answer as it should, even after retries.
+    """
+    url = dataset.rstrip("/") if is_bucket(dataset) else str(local_path(dataset))
+    root, slash, name = url.rpartition("/")
+    if name.lower().endswith(SUFFIXES) and not _is_folder(url):
+        data = _read(root or slash, name)
+        if data is None:
+            raise DatasetError(f"{url}: no such file, expected a manifest")
+        return Place(url, root or slash, MANIFEST, _parse(url, data))
+    if not is_bucket(url) and not _is_folder(url):
+        found = "expected a folder, or a manifest named .csv or .parquet"
+        raise DatasetError(f"{url}: {found if Path(url).exists() else 'no such file or folder'}")
+    data = _read(url, METADATA_FILE)
+    if data is not None:
+        return Place(url, url, URBANSOUND8K, _parse(f"{url}/{METADATA_FILE}", data))
+    manifests = [(name, data) for name in MANIFEST_FILES if (data := _read(url, name)) is not None]
+    if not manifests:
+        expected = " or ".join((METADATA_FILE, *MANIFEST_FILES))
+        raise DatasetError(f"{url}: no dataset: expected {expected} in it")
+    if len(manifests) > 1:
+        raise DatasetError(f"{url}: holds {' and '.join(MANIFEST_FILES)}; expected one, or the path of one")
+    name, data = manifests[0]
+    return Place(url, url, MANIFEST, _parse(f"{url}/{name}", data))
+
+
+def _is_folder(url: str) -> bool:
+    return not is_bucket(url) and Path(url).is_dir()
+
+
+def _parse(name: str, data: bytes) -> Metadata:
+    return parse_parquet(name, data) if name.lower().endswith(".parquet") else parse_csv(name, data)
+
+
+def _read(root: str, name: str) -> bytes | None:
+    """Return a metadata file's bytes; None if there is none."""
+    try:
+        if is_bucket(root):
+            return BucketSource(root).read(name, LONGEST)
+        path = Path(root) / name
+        if path.exists() and not path.is_file():
+            raise DatasetError(f"{path}: expected a regular file")
+        return path.read_bytes()
+    except (MissingClipError, FileNotFoundError, NotADirectoryError):
+        return None
+    except (ClipError, OSError) as error:
+        raise DatasetError(f"{root}/{name}: cannot be read: {error}") from error
