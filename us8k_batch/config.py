@@ -120,18 +120,7 @@ class FeatureConfig:
         ConfigError
             If the file cannot be read, or a name or value is not valid.
         """
-        values: dict[str, Any] = {}
-        if file is not None:
-            try:
-                values.update(tomllib.loads(Path(file).read_text()))
-            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-                raise ConfigError(f"{file}: {error}; expected a TOML file of feature parameters") from error
-        for assignment in assignments:
-            name, equals, text = assignment.partition("=")
-            if not equals:
-                raise ConfigError(f"--set {assignment}: expected key=value, such as n_mfcc=20")
-            values[name.strip()] = _parse(text.strip())
-        return cls.from_dict(values)
+        return cls.from_dict(read_options(file, assignments))
 
     def with_max_seconds(self, seconds: float) -> Self:
         """Return the same configuration with room for clips of this many seconds."""
@@ -144,6 +133,28 @@ class FeatureConfig:
             for field in fields(self)
             if getattr(self, field.name) != getattr(other, field.name)
         ]
+
+
+def read_options(file: str | None = None, assignments: Iterable[str] = ()) -> dict[str, Any]:
+    """Read the feature parameters that were asked for, by name.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or an assignment is not ``key=value``.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values.update(tomllib.loads(Path(file).read_text()))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{file}: {error}; expected a TOML file of feature parameters") from error
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: expected key=value, such as n_mfcc=20")
+        values[name.strip()] = _parse(text.strip())
+    return values
 
 
 _INTEGERS = ("sample_rate", "n_mfcc", "n_fft", "hop_length", "n_mels")

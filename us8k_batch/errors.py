@@ -40,6 +40,12 @@ class JobError(Us8kError):
     """The run stopped before it was done; what is committed stays, and the same command resumes it."""
 
 
+class RunInterruptedError(JobError):
+    """The run was asked to stop before it had anything to publish."""
+
+    exit_status = 130
+
+
 class LeaseHeldError(JobError):
     """Another run is working on this store; the message says which."""
 

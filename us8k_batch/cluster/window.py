@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import queue
 import signal
 import threading
@@ -10,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from distributed import Client, KilledWorker, WorkerPlugin, get_worker
+from distributed import Client, KilledWorker, WorkerPlugin, get_worker, performance_report
 
-from us8k_batch.errors import JobError
+from us8k_batch.errors import JobError, MissingExtraError
 from us8k_batch.settings import Settings
 
 Payload = TypeVar("Payload")
@@ -68,6 +69,23 @@ class Cluster:
     def dashboard_link(self) -> str:
         """URL of the dashboard."""
         return str(self._client.dashboard_link)
+
+    @contextlib.contextmanager
+    def performance_report(self, file: str | None) -> Iterator[None]:
+        """Write Dask's performance report of the block to a file, if one is given.
+
+        Raises
+        ------
+        MissingExtraError
+            If bokeh, which draws it, is not installed.
+        """
+        if file is None:
+            yield
+            return
+        if importlib.util.find_spec("bokeh") is None:
+            raise MissingExtraError("--performance-report: install us8k-batch[dashboard]")
+        with performance_report(filename=file):
+            yield
 
     def workers(self) -> dict[str, int]:
         """Return the number of threads of every worker, by address; empty while there is no scheduler."""

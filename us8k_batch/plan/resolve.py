@@ -162,7 +162,9 @@ def _apply_wish(
     plans = pa.array(sorted(wish.refresh), pa.int64())
     status[held[pc.is_in(taken["plan"], plans).to_numpy()]] = Status.REFRESH
     failed = pc.is_valid(taken["error"]).to_numpy()
-    storage = pc.fill_null(pc.equal(taken["stage"], "storage"), False).to_numpy()
+    # A clip that the catalog sees and a worker did not is the storage's fault too: a lost mount.
+    lost = pc.or_kleene(pc.equal(taken["stage"], "storage"), pc.equal(taken["error"], "missing"))
+    storage = pc.fill_null(lost, False).to_numpy()
     again = (failed & wish.retry_failed) | (storage & wish.retry_storage)
     status[held[again]] = Status.RETRY
 

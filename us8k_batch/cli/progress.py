@@ -1,0 +1,73 @@
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from us8k_batch.cli.base import Output
+from us8k_batch.extract import ShardReport
+
+LINE_SECONDS = 5.0
+"""Least time between two plain lines."""
+
+
+class TerminalProgress:
+    """Tells a person how a run gets on, on stderr."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._bar: Progress | None = None
+        self._done = self._failed = self._total = 0
+        self._started = self._told = 0.0
+
+    def tell(self, message: str) -> None:
+        """Say one line."""
+        if self._bar is not None:
+            self._bar.console.print(message, highlight=False, markup=False)
+        else:
+            self._output.say(message)
+
+    def start(self, clips: int) -> None:
+        """Begin to count clips."""
+        self._total, self._started = clips, time.monotonic()
+        self._told = self._started
+        if self._output.quiet or not clips:
+            return
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("extracting"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]:.0f} clips/s, {task.fields[failed]} failed"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._bar.add_task("extract", total=clips, rate=0.0, failed=0)
+            self._bar.start()
+        else:
+            self._output.say(f"extracting {clips} clips")
+
+    def advance(self, report: ShardReport) -> None:
+        """Count a shard."""
+        self._done += report.n_extracted + report.n_failed
+        self._failed += report.n_failed
+        now = time.monotonic()
+        rate = self._done / max(now - self._started, 1e-9)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done, rate=rate, failed=self._failed)
+        elif now - self._told >= LINE_SECONDS:
+            self._told = now
+            left = (self._total - self._done) / rate
+            self._output.say(
+                f"{self._done} of {self._total} clips, {self._failed} failed, {rate:.0f} clips/s, {left:.0f} s left"
+            )
+
+    def finish(self) -> None:
+        """Stop counting."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

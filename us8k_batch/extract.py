@@ -1,0 +1,253 @@
+"""The body of one task: read, hash, decode and commit one shard; knows nothing of the cluster it runs on."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from us8k_batch.catalog.source import Source, open_source
+from us8k_batch.errors import ClipError, Failure, StorageError
+from us8k_batch.features.decoder import Decoder
+from us8k_batch.features.engine import Features
+from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
+from us8k_batch.objects import open_objects
+from us8k_batch.store.commits import ClipResult, Outcome, commit_shard
+from us8k_batch.store.layout import StoreInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all shards of a run have in common."""
+
+    root: str
+    """What clip paths are relative to."""
+    store: str
+    """The store's path or URL."""
+    info: StoreInfo
+    """The store's description."""
+    engine: str
+    """Which engine computes."""
+    clip_memory: int
+    """Memory that decoding one clip may take, in bytes."""
+    clip_seconds: float
+    """Time that one clip may take beside its own duration, in seconds."""
+    source_bytes: int
+    """Largest source that is read into memory, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One shard's work."""
+
+    job: Job
+    shard: int
+    clips: tuple[tuple[str, str], ...]
+    """clip_id and path, in the order of their rows, from the shard's first row on."""
+    record_unreadable: bool = False
+    """Commit although nothing of the shard can be read, because others of the dataset can be."""
+
+
+@dataclass(slots=True)
+class ShardReport:
+    """What became of a shard: counts and times, never arrays."""
+
+    shard: int
+    outcome: Outcome | None = None
+    """None if the shard was left uncommitted."""
+    message: str = ""
+    """Why it was left uncommitted."""
+    unreadable: bool = False
+    """Whether it was left because nothing of it could be read."""
+    n_extracted: int = 0
+    n_failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    """Failed clips by error."""
+    audio_seconds: float = 0.0
+    read_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time by stage, in seconds."""
+
+
+class Workshop:
+    """What a worker keeps between tasks: a decoder per thread, and connections."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[int, tuple[Job, Decoder]] = {}
+        self._lock = threading.Lock()
+
+    def decoder(self, job: Job) -> Decoder:
+        """Return this thread's decoder; it is started anew when another job needs another one."""
+        thread = threading.get_ident()
+        with self._lock:
+            kept = self._decoders.get(thread)
+        if kept is not None and kept[0] == job:
+            return kept[1]
+        if kept is not None:
+            kept[1].close()
+        decoder = Decoder(
+            job.info.config,
+            job.engine,
+            memory_bytes=job.clip_memory,
+            deadline_seconds=job.clip_seconds,
+        )
+        with self._lock:
+            self._decoders[thread] = (job, decoder)
+        return decoder
+
+    def close(self) -> None:
+        """Stop all decoders."""
+        with self._lock:
+            decoders, self._decoders = list(self._decoders.values()), {}
+        for _, decoder in decoders:
+            decoder.close()
+
+
+def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
+    """Compute every clip of a shard and commit them together.
+
+    Parameters
+    ----------
+    workshop : Workshop
+        This worker's.
+    task : ShardTask
+        The shard.
+
+    Returns
+    -------
+    ShardReport
+        A clip without a result is a failure in the commit. If no clip can be read, or the store
+        cannot be written, nothing is committed and the report says why.
+    """
+    job = task.job
+    report = ShardReport(task.shard)
+    reading = _Reading(open_source(job.root), task, report)
+    decoder = workshop.decoder(job)
+    results: list[ClipResult] = []
+    extracted = decoder.extract_many(reading.sources())
+    start = time.perf_counter()
+    for outcome in extracted:
+        results.extend(reading.unreadable_before())
+        results.append(reading.result(outcome))
+    results.extend(reading.unreadable_before())
+    waited = time.perf_counter() - start
+    report.seconds["wait"] = max(0.0, waited - report.seconds["read"] - report.seconds["sha256"])
+    if not (reading.n_read or task.record_unreadable):
+        report.unreadable = True
+        report.message = reading.trouble
+        return report
+    for result in results:
+        _count(report, result)
+    start = time.perf_counter()
+    try:
+        report.outcome = commit_shard(open_objects(job.store), job.info, task.shard, results)
+    except (StorageError, OSError) as error:
+        report.message = f"{job.store}: shard {task.shard} cannot be written ({error})"
+    report.seconds["commit"] = time.perf_counter() - start
+    return report
+
+
+def hash_clips(workshop: Workshop, task: ShardTask) -> list[tuple[str, str]]:  # noqa: ARG001
+    """Hash clips that may have changed.
+
+    Returns
+    -------
+    list of clip_id and hex sha256
+        Empty for a clip that cannot be read now: it counts as changed, and extracting it will say why.
+    """
+    source = open_source(task.job.root)
+    hashed = []
+    for clip_id, path in task.clips:
+        try:
+            data = source.read(path, task.job.source_bytes)
+        except (ClipError, StorageError):
+            hashed.append((clip_id, ""))
+        else:
+            hashed.append((clip_id, hashlib.sha256(data).hexdigest()))
+    return hashed
+
+
+def longest_clip(workshop: Workshop, task: ShardTask) -> float:
+    """Return the longest duration that the headers of some clips tell, in seconds; 0 if none can be read."""
+    source = open_source(task.job.root)
+    longest = 0.0
+    for _, path in task.clips:
+        try:
+            head, size = source.read_head(path, HEAD_BYTES)
+            seconds = wav_seconds(head, size)
+            if seconds is None:
+                header = workshop.decoder(task.job).read_header(source.read(path, task.job.source_bytes))
+                seconds = 0.0 if isinstance(header, Failure) else header.duration
+        except (ClipError, StorageError):
+            continue
+        longest = max(longest, seconds)
+    return longest
+
+
+class _Reading:
+    """Reads a shard's clips in order, while earlier ones are being decoded."""
+
+    def __init__(self, source: Source, task: ShardTask, report: ShardReport) -> None:
+        self._source = source
+        self._task = task
+        self._report = report
+        self._first = task.shard * task.job.info.clips_per_shard
+        self._read: deque[ClipResult] = deque()
+        self.n_read = 0
+        self.trouble = ""
+        report.seconds.update(read=0.0, sha256=0.0, decode=0.0, compute=0.0)
+
+    def sources(self) -> Iterator[bytes]:
+        """Yield the bytes of the clips that can be read; note the others."""
+        seconds = self._report.seconds
+        for i, (clip_id, path) in enumerate(self._task.clips):
+            start = time.perf_counter()
+            try:
+                data = self._source.read(path, self._task.job.source_bytes)
+            except ClipError as error:
+                self._note(i, clip_id, None, Failure(error.stage, error.error, str(error)))
+                continue
+            except StorageError as error:
+                self._note(i, clip_id, None, Failure("storage", "unreadable", str(error)))
+                continue
+            finally:
+                seconds["read"] += time.perf_counter() - start
+            start = time.perf_counter()
+            digest = hashlib.sha256(data).hexdigest()
+            seconds["sha256"] += time.perf_counter() - start
+            self.n_read += 1
+            self._report.read_bytes += len(data)
+            self._note(i, clip_id, digest, None)
+            yield data
+
+    def unreadable_before(self) -> Iterator[ClipResult]:
+        """Take the noted clips without bytes that come before the next clip with bytes."""
+        while self._read and self._read[0].failure is not None:
+            yield self._read.popleft()
+
+    def result(self, outcome: Features | Failure) -> ClipResult:
+        """Join what was decoded with the clip whose bytes were sent."""
+        clip = self._read.popleft()
+        if isinstance(outcome, Failure):
+            return ClipResult(clip.row, clip.clip_id, clip.source_sha256, failure=outcome)
+        for stage, spent in outcome.seconds.items():
+            self._report.seconds[stage] = self._report.seconds.get(stage, 0.0) + spent
+        return ClipResult(
+            clip.row, clip.clip_id, clip.source_sha256, outcome.mfcc, outcome.pooled, outcome.duration
+        )
+
+    def _note(self, i: int, clip_id: str, digest: str | None, failure: Failure | None) -> None:
+        self.trouble = self.trouble or (failure.detail if failure else "")
+        self._read.append(ClipResult(self._first + i, clip_id, digest, failure=failure))
+
+
+def _count(report: ShardReport, result: ClipResult) -> None:
+    if result.failure is not None:
+        report.n_failed += 1
+        report.failures[result.failure.error] += 1
+    else:
+        report.n_extracted += 1
+        report.audio_seconds += result.duration or 0.0

@@ -1,0 +1,1 @@
+"""One extraction run: look, plan, settle, extract, publish, and leave a record."""

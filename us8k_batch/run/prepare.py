@@ -1,0 +1,126 @@
+"""Look at dataset and store, and plan: everything that a run does before its first write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from us8k_batch.catalog.dataset import Catalog, open_catalog
+from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import RequestError
+from us8k_batch.features.engine import numeric_versions
+from us8k_batch.objects import Objects, open_objects
+from us8k_batch.plan.plan import Known, Plan, Request, make_plan
+from us8k_batch.run.options import Options
+from us8k_batch.store.layout import INDEX_SCHEMA, PLAN_SCHEMA, StoreInfo, check_same, find_info
+from us8k_batch.store.publish import tables_current
+from us8k_batch.store.state import State, load_state
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run found."""
+
+    catalog: Catalog
+    objects: Objects
+    info: StoreInfo | None
+    """The store's description; None if it is still to be created."""
+    state: State | None
+    plan: Plan
+
+
+def prepare(options: Options) -> Prepared:
+    """Read the dataset's metadata and the store's newest snapshot, and plan; nothing is written.
+
+    Raises
+    ------
+    RequestError
+        If the dataset or the store cannot be used as asked.
+    """
+    catalog = open_catalog(options.dataset)
+    if not len(catalog.clips):
+        raise RequestError(f"{options.dataset}: the dataset has no clips; expected at least one row")
+    objects = open_objects(options.store)
+    info = find_info(objects)
+    if info is not None:
+        check_same(info, options.config, set(options.given), objects.url)
+        if options.clips_per_shard not in (None, info.clips_per_shard):
+            raise RequestError(
+                f"{objects.url}: has {info.clips_per_shard} clips per shard, fixed when it was created; "
+                "leave --clips-per-shard out, or extract into a new store"
+            )
+    return look_again(options, catalog, objects, info)
+
+
+def look_again(
+    options: Options,
+    catalog: Catalog,
+    objects: Objects,
+    info: StoreInfo | None,
+    hashed: pa.Table | None = None,
+    *,
+    again: bool = True,
+) -> Prepared:
+    """Read the store's present state and plan; `again` is false once this run has retried what it should."""
+    state = load_state(objects, info) if info else None
+    request = Request(
+        versions=versions(options, info.config if info else options.config),
+        retry_failed=options.retry_failed and again,
+        refresh_versions=options.refresh_versions,
+        retry_storage=again,
+    )
+    known = _known(objects, info, state)
+    return Prepared(catalog, objects, info, state, make_plan(catalog.clips, known, request, hashed))
+
+
+def versions(options: Options, config: FeatureConfig) -> dict[str, str]:
+    """Return the engine and library versions that decide the numbers."""
+    return numeric_versions(config, options.engine)
+
+
+def guard_removal(options: Options, plan: Plan) -> None:
+    """Refuse to unpublish more than a tenth of the live clips.
+
+    Raises
+    ------
+    RequestError
+        Saying how many, and what to do.
+    """
+    if plan.unpublished * 10 > plan.live and not options.allow_removal:
+        counts = plan.counts()
+        raise RequestError(
+            f"{plan.unpublished} of {plan.live} live clips would leave the published tables "
+            f"({plan.removed} no longer in the metadata, {counts['missing']} files missing now). "
+            f"Is {options.dataset} mounted, and the right dataset for {options.store}? "
+            "If so, use --allow-removal"
+        )
+
+
+def published_failures(state: State | None) -> int:
+    """Count the clips in the published table of failures."""
+    if state is None or state.published is None:
+        return 0
+    return int(pc.sum(pc.is_in(state.published["state"], pa.array(["failed", "missing"]))).as_py() or 0)
+
+
+def _known(objects: Objects, info: StoreInfo | None, state: State | None) -> Known:
+    if info is None or state is None:
+        pending = PLAN_SCHEMA.append(pa.field("plan", pa.int64())).empty_table()
+        return Known(INDEX_SCHEMA.empty_table(), pending, None, {})
+    snapshot = state.snapshot
+    return Known(
+        index=state.index,
+        pending=state.pending,
+        published=state.published,
+        versions=state.versions,
+        published_columns=snapshot.metadata_columns if snapshot else (),
+        unsettled=snapshot is not None
+        and (
+            bool(state.index["state"].null_count)
+            or state.abandoned != snapshot.abandoned
+            or state.plans != snapshot.plans
+        ),
+        tables_current=snapshot is None or tables_current(objects, info, state),
+    )

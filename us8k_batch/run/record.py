@@ -1,0 +1,91 @@
+"""The record of a run: who computed what, when, with which versions, and how long each stage took."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import secrets
+import socket
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import us8k_batch
+from us8k_batch.extract import ShardReport
+from us8k_batch.objects import Objects
+from us8k_batch.store.layout import RUNS
+
+
+def new_run_id() -> str:
+    """Return a name that sorts by time and that no other run has."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and times of a run, summed shard by shard."""
+
+    extracted: int = 0
+    failed: int = 0
+    shards: int = 0
+    abandoned: int = 0
+    audio_seconds: float = 0.0
+    read_bytes: int = 0
+    seconds: Counter[str] = field(default_factory=Counter)
+    """Time by stage, in seconds, summed over all workers."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Failed clips by error."""
+
+    def add(self, report: ShardReport) -> None:
+        """Count a committed shard."""
+        self.shards += 1
+        self.extracted += report.n_extracted
+        self.failed += report.n_failed
+        self.audio_seconds += report.audio_seconds
+        self.read_bytes += report.read_bytes
+        self.seconds.update(report.seconds)
+        self.failures.update(report.failures)
+
+
+def write_record(objects: Objects, run_id: str, started: datetime, values: dict[str, Any]) -> None:
+    """Create ``runs/RUN.json``."""
+    now = datetime.now(UTC)
+    document = {
+        "run_id": run_id,
+        "program": f"us8k_batch {us8k_batch.__version__}",
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "host": socket.gethostname(),
+        "user": _user(),
+        "started": started.isoformat(timespec="milliseconds"),
+        "finished": now.isoformat(timespec="milliseconds"),
+        **values,
+    }
+    objects.create(f"{RUNS}/{run_id}.json", (json.dumps(document, indent=2) + "\n").encode())
+
+
+def without_secrets(url: str) -> str:
+    """Return a path or URL without a user name, password or query."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  # a special file, read by line
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
+    except OSError:
+        return platform.processor()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
