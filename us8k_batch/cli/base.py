@@ -47,9 +47,7 @@ def command(name: str, example: str) -> Callable[[Callable[..., int]], click.Com
             logging.basicConfig(
                 stream=sys.stderr,
                 format="%(levelname)s %(name)s: %(message)s",
-                level=logging.ERROR
-                if quiet
-                else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)],
+                level=logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)],
             )
             sys.exit(_run(name, function, Output(as_json, quiet), options))
 

@@ -53,8 +53,9 @@ def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
 def extract(output: Output, *, dry_run: bool, **given: Any) -> int:
     """Bring STORE up to date with DATASET.
 
-    DATASET is a folder in UrbanSound8K's layout or a manifest (CSV or Parquet: path,label,fold[,group][,clip_id]);
-    both it and STORE are local paths or s3:// or gs:// URLs. Only what is new or changed is computed.
+    DATASET is a folder in UrbanSound8K's layout, or a manifest: CSV or Parquet with the columns
+    path,label,fold[,group][,clip_id]. Both it and STORE are local paths or s3:// or gs:// URLs.
+    Only what is new or changed is computed.
     """
     if dry_run:
         return _plan(output, _options(given), None)

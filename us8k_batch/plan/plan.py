@@ -122,9 +122,7 @@ def make_plan(clips: pa.Table, known: Known, request: Request, hashed: pa.Table 
         clip_id and source_sha256 of touched clips that were hashed in this run.
     """
     others = frozenset(n for n, versions in known.versions.items() if versions != request.versions)
-    wish = Wish(
-        request.retry_failed, others if request.refresh_versions else frozenset(), request.retry_storage
-    )
+    wish = Wish(request.retry_failed, others if request.refresh_versions else frozenset(), request.retry_storage)
     resolution = resolve(clips, known.index, hashed, wish)
     resume, abandon = _settle(clips, known, request.versions)
     wanted = resolution.where(Status.NEW, Status.CHANGED, Status.RETRY, Status.REFRESH)
@@ -151,8 +149,7 @@ def make_plan(clips: pa.Table, known: Known, request: Request, hashed: pa.Table 
         abandon=abandon,
         relabelled=relabelled,
         removed=removed,
-        unpublished=int((~named).sum())
-        + int(pc.sum(pc.is_in(missing, value_set=live["clip_id"])).as_py() or 0),
+        unpublished=int((~named).sum()) + int(pc.sum(pc.is_in(missing, value_set=live["clip_id"])).as_py() or 0),
         live=len(live),
         publish=tuple(reason for reason, holds in reasons.items() if holds),
     )
@@ -175,9 +172,7 @@ def _settle(clips: pa.Table, known: Known, versions: dict[str, str]) -> tuple[pa
     if seen is not None:
         for name in SEEN:
             blank = pa.scalar("" if name == "etag" else -1, seen[name].type)
-            moved |= pc.not_equal(
-                pc.fill_null(seen[name], blank), pc.fill_null(pending[name], blank)
-            ).to_numpy()
+            moved |= pc.not_equal(pc.fill_null(seen[name], blank), pc.fill_null(pending[name], blank)).to_numpy()
         moved |= pc.is_valid(seen["error"]).to_numpy()
     plans = pending["plan"].to_numpy()
     stale = np.isin(plans, [number for number, used in known.versions.items() if used != versions])

@@ -86,9 +86,7 @@ class _Rows:
 NOTHING_HASHED = pa.table({"clip_id": pa.array([], pa.string()), "source_sha256": pa.array([], pa.string())})
 
 
-def resolve(
-    clips: pa.Table, index: pa.Table, hashed: pa.Table | None = None, wish: Wish | None = None
-) -> Resolution:
+def resolve(clips: pa.Table, index: pa.Table, hashed: pa.Table | None = None, wish: Wish | None = None) -> Resolution:
     """Find each clip's present result among the committed rows.
 
     Parameters
@@ -150,9 +148,7 @@ def _looks_same(clips: pa.Table, index: pa.Table, place: Positions) -> Mask:
     return same
 
 
-def _apply_wish(
-    index: pa.Table, place: Positions, held: Positions, status: NDArray[np.int8], wish: Wish
-) -> None:
+def _apply_wish(index: pa.Table, place: Positions, held: Positions, status: NDArray[np.int8], wish: Wish) -> None:
     """Tell returned clips, and those to compute again, from the merely unchanged ones."""
     if not len(held):
         return
@@ -187,9 +183,7 @@ def _settle_doubtful(
     confirmed = pc.fill_null(pc.equal(newest["source_sha256"], digests), False).to_numpy()
     alike = pc.and_(pc.equal(newest["size"], clips["size"]), pc.is_valid(newest["source_sha256"]))
     touched = pc.and_(pc.fill_null(alike, False), pc.is_null(digests)).to_numpy()
-    status[doubtful] = np.select(
-        [confirmed, touched], [Status.CONFIRMED, Status.TOUCHED], default=Status.CHANGED
-    )
+    status[doubtful] = np.select([confirmed, touched], [Status.CONFIRMED, Status.TOUCHED], default=Status.CHANGED)
 
     # Only clips with a history are looked at one by one: an earlier version may be back.
     older = rows.index["clip_id"].filter(pa.array(~rows.is_current))
@@ -211,16 +205,12 @@ def _history(rows: _Rows, ids: pa.ChunkedArray) -> dict[str, list[dict[str, Any]
     return history
 
 
-def _decide(
-    clip: dict[str, Any], candidates: list[dict[str, Any]], digest: str | None
-) -> tuple[Status, int | None]:
+def _decide(clip: dict[str, Any], candidates: list[dict[str, Any]], digest: str | None) -> tuple[Status, int | None]:
     for row in candidates:
         if all(row[name] == clip[name] for name in SEEN):
             return Status.RETURNED, row["place"]
         if digest is not None and row["source_sha256"] == digest:
             return Status.CONFIRMED, row["place"]
-    if digest is None and any(
-        row["size"] == clip["size"] and row["source_sha256"] is not None for row in candidates
-    ):
+    if digest is None and any(row["size"] == clip["size"] and row["source_sha256"] is not None for row in candidates):
         return Status.TOUCHED, None
     return Status.CHANGED, None

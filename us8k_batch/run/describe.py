@@ -64,9 +64,7 @@ def describe(options: Options, clip_id: str | None = None) -> Description:
         return Description(f"{clip_id}: {values['explained']}", values)
     lines = [f"{counts[name]:>9,} {name:<11}{_MEANING[name]}" for name in _MEANING]
     if len(plan.resume):
-        lines.append(
-            f"{len(plan.resume):>9,} resumed    rows that an earlier run handed out, among the above"
-        )
+        lines.append(f"{len(plan.resume):>9,} resumed    rows that an earlier run handed out, among the above")
     lines.extend(f"shard {shard} will be given up: {why}" for shard, why in sorted(plan.abandon.items())[:10])
     lines.append(f"to read: {plan.read_bytes / 1e6:,.1f} MB in {plan.n_extract + len(plan.hash):,} clips")
     if rate and plan.n_extract:
@@ -98,7 +96,7 @@ def _explain(found: Prepared, clip_id: str) -> str:
     seen = ", ".join(f"{name} {row[name]} -> {clip[name]}" for name in SEEN if row[name] != clip[name])
     failed = f" as a failure: {row['stage']}/{row['error']} ({row['detail']})" if row["error"] else ""
     text = {
-        Status.UNCHANGED: f"will not run: committed in row {row['row']}{failed}, and its source looks the same",
+        Status.UNCHANGED: f"will not run: row {row['row']} holds it{failed}, and its source looks the same",
         Status.RETURNED: f"will not run: row {row['row']} holds it, and it is back unchanged",
         Status.RETRY: f"will run again: committed in row {row['row']}{failed}",
         Status.REFRESH: f"will run again: row {row['row']} was computed with other versions",

@@ -151,9 +151,7 @@ def new_info(config: FeatureConfig, clips_per_shard: int | None = None) -> Store
         )
     size = min(DEFAULT_CLIPS_PER_SHARD, fitting) if clips_per_shard is None else clips_per_shard
     if not 1 <= size <= fitting:
-        raise ConfigError(
-            f"--clips-per-shard {size}: expected 1 to {fitting} for clips of {clip_bytes} bytes"
-        )
+        raise ConfigError(f"--clips-per-shard {size}: expected 1 to {fitting} for clips of {clip_bytes} bytes")
     return StoreInfo(config, size, max(n for n in range(1, CLIPS_PER_CHUNK + 1) if size % n == 0))
 
 

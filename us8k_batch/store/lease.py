@@ -112,9 +112,7 @@ def _acquire(
             return newest + 1
 
 
-def _wait_until_free(
-    objects: Objects, epoch: int, clock: Callable[[], float], tell: Callable[[str], None]
-) -> None:
+def _wait_until_free(objects: Objects, epoch: int, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
     holder = _read_holder(objects, epoch)
     first = _read_beat(objects, epoch)
     if holder is None or first.get("released") or holder.is_dead:

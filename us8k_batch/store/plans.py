@@ -64,9 +64,7 @@ def read_plan(objects: Objects, number: int) -> tuple[PlanRecord, pa.Table]:
     """Read a plan whole: its record and its rows."""
     key = plan_key(number)
     table = parquet.decode(objects.get(key), key)
-    return PlanRecord.from_dict(parquet.metadata_of(table, key)), table.select(PLAN_SCHEMA.names).cast(
-        PLAN_SCHEMA
-    )
+    return PlanRecord.from_dict(parquet.metadata_of(table, key)), table.select(PLAN_SCHEMA.names).cast(PLAN_SCHEMA)
 
 
 def read_record(objects: Objects, number: int) -> PlanRecord:

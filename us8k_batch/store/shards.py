@@ -126,9 +126,7 @@ async def _encode(metadata: bytes, block: NDArray[np.float32]) -> bytes:
     prototype = default_buffer_prototype()
     memory = MemoryStore()
     await memory.set("zarr.json", prototype.buffer.from_bytes(metadata))
-    array = await zarr.api.asynchronous.open_array(
-        store=memory, mode="r+", config={"write_empty_chunks": True}
-    )
+    array = await zarr.api.asynchronous.open_array(store=memory, mode="r+", config={"write_empty_chunks": True})
     await array.setitem(slice(None), block)
     shard = await memory.get("c/0/0/0", prototype)
     if shard is None:

@@ -185,8 +185,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
 def _join_plans(plans: list[tuple[int, pa.Table]]) -> pa.Table:
     schema = PLAN_SCHEMA.append(pa.field("plan", pa.int64()))
     tables = [
-        table.append_column("plan", pa.repeat(pa.scalar(number, pa.int64()), len(table)))
-        for number, table in plans
+        table.append_column("plan", pa.repeat(pa.scalar(number, pa.int64()), len(table))) for number, table in plans
     ]
     return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
 
@@ -197,9 +196,7 @@ def _shards_from(index: pa.Table, settled: int, info: StoreInfo) -> list[int]:
     return shards
 
 
-def _index_rows(
-    commit: pa.Table, seen: pa.Table, metadata: Mapping[str, Any], digest: str, key: str
-) -> pa.Table:
+def _index_rows(commit: pa.Table, seen: pa.Table, metadata: Mapping[str, Any], digest: str, key: str) -> pa.Table:
     """Join one commit's results with what its plan saw of the clips."""
     if not seen.select(["row", "clip_id"]).equals(commit.select(["row", "clip_id"])):
         raise DamageError(f"{key}: its rows are not those that its plan handed out; run us8k verify")

@@ -1,0 +1,252 @@
+"""Read a store: one publication, pinned when it was opened, every row checked against its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import zarr
+from numpy.typing import DTypeLike, NDArray
+from zarr.storage import ObjectStore
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import DamageError, ObjectNotFoundError, StoreError
+from us8k_batch.objects import Objects, open_objects
+from us8k_batch.store import parquet
+from us8k_batch.store.commits import digest_frames
+from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info
+from us8k_batch.store.publish import FAILURE_COLUMNS
+from us8k_batch.store.state import read_snapshot
+
+if TYPE_CHECKING:
+    import xarray
+
+ATTEMPTS = 5
+"""Times that the two tables are read while a run may be replacing them."""
+
+
+def open_store(path: str) -> Store:
+    """Open what is published in a store; safe while a run is writing.
+
+    Parameters
+    ----------
+    path : str
+        Local path or URL (``file://``, ``s3://``, ``gs://``).
+
+    Returns
+    -------
+    Store
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or nothing was published yet.
+
+    Examples
+    --------
+    >>> import us8k_batch
+    >>> store = us8k_batch.open_store("features")  # doctest: +SKIP
+    >>> store.pooled.groupby("label").size()  # doctest: +SKIP
+    >>> store.mfcc[0].shape  # doctest: +SKIP
+    (40, 173)
+    """
+    objects = open_objects(path)
+    info = read_info(objects)
+    try:
+        table = parquet.decode(objects.get(POOLED), POOLED)
+    except ObjectNotFoundError:
+        raise StoreError(
+            f"{objects.url}: nothing was published here yet; run us8k extract until it is done"
+        ) from None
+    return Store(objects, info, table)
+
+
+class Store:
+    """One publication of a store."""
+
+    def __init__(self, objects: Objects, info: StoreInfo, table: pa.Table) -> None:
+        self._objects = objects
+        self._info = info
+        self._table = table
+        self._metadata = parquet.metadata_of(table, POOLED)
+        self._pooled: pd.DataFrame | None = None
+        self._failures: pd.DataFrame | None = None
+        self.mfcc = Frames(objects, info, table)
+
+    @property
+    def url(self) -> str:
+        """The store's path or URL."""
+        return self._objects.url
+
+    @property
+    def config(self) -> FeatureConfig:
+        """What was computed."""
+        return self._info.config
+
+    @property
+    def snapshot_id(self) -> str:
+        """Digest of what is published: two stores with the same one hold the same."""
+        return str(self._metadata["snapshot_id"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether every clip of the dataset had its result when this was published."""
+        return bool(self._metadata["complete"])
+
+    @property
+    def pending(self) -> int:
+        """Number of clips whose result was not there yet."""
+        return int(self._metadata["pending"])
+
+    @property
+    def versions(self) -> list[dict[str, str]]:
+        """Engine and library versions that the live rows were computed with."""
+        return list(self._metadata["versions"])
+
+    @property
+    def pooled_names(self) -> list[str]:
+        """Names of the pooled vector's columns."""
+        return self.config.pooled_names
+
+    @property
+    def pooled(self) -> pd.DataFrame:
+        """One row per live clip: its metadata, where it stands in Zarr, and its pooled vector."""
+        if self._pooled is None:
+            self._pooled = self._table.to_pandas()
+        return self._pooled
+
+    def vectors(self) -> NDArray[np.float32]:
+        """Return the pooled vectors, float32, shape (n_clips, len(pooled_names)), in the order of `pooled`."""
+        out = np.empty((len(self._table), len(self.pooled_names)), dtype=np.float32)
+        for i, name in enumerate(self.pooled_names):
+            out[:, i] = self._table[name].to_numpy()
+        return out
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """Clips without a result, and why: clip_id, stage, error, detail; of the same publication."""
+        if self._failures is None:
+            self._failures = self._read_failures().to_pandas()
+        return self._failures
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the live clips' frames as a lazy dataset with clip_id, label, fold and n_frames.
+
+        Notes
+        -----
+        Frames are read through Zarr itself, without the check against their digests.
+        """
+        import xarray
+
+        store = ObjectStore(self._objects.reader(), read_only=True)
+        whole = xarray.open_zarr(store, group="mfcc.zarr", consolidated=False, chunks=None)
+        live: xarray.Dataset = whole.isel(clip=self._table["row"].to_numpy())
+        columns = ("clip_id", "label", "fold", "n_frames")
+        coordinates = {name: ("clip", self._table[name].to_numpy(zero_copy_only=False)) for name in columns}
+        labelled: xarray.Dataset = live.assign_coords(coordinates)
+        return labelled
+
+    def _read_failures(self) -> pa.Table:
+        for _ in range(ATTEMPTS):
+            table = parquet.decode(self._objects.get(FAILURES), FAILURES)
+            if parquet.metadata_of(table, FAILURES)["snapshot_id"] == self.snapshot_id:
+                return table
+        # The table of another publication stands there by now; the snapshot of ours says the same.
+        for number in reversed(numbers(self._objects, SNAPSHOTS)):
+            record, table = read_snapshot(self._objects, number)
+            if record.snapshot_id == self.snapshot_id:
+                failed = pc.is_in(table["state"], pa.array(["failed", "missing"]))
+                return table.filter(failed).select(FAILURE_COLUMNS)
+        raise DamageError(f"{self.url}: no snapshot matches the published tables; run us8k verify")
+
+    def __len__(self) -> int:
+        """Return the number of live clips."""
+        return len(self._table)
+
+    def __repr__(self) -> str:
+        """Say what it is."""
+        state = "complete" if self.complete else f"{self.pending} clips pending"
+        return f"<us8k store {self.url}: {len(self)} live clips, {state}, snapshot {self.snapshot_id[:12]}>"
+
+
+class Frames:
+    """MFCC frames of the live clips, read when they are asked for; indexes like an array."""
+
+    def __init__(self, objects: Objects, info: StoreInfo, table: pa.Table) -> None:
+        self._objects = objects
+        self._info = info
+        self._rows = table["row"].to_numpy()
+        self._n_frames = table["n_frames"].to_numpy()
+        self._digests = table["digest"]
+        self._ids = table["clip_id"]
+        self._array: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of live clips, coefficients and frames."""
+        return (len(self._rows), self._info.config.n_mfcc, self._info.frames)
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Type of the values."""
+        return np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        """Return the number of live clips."""
+        return len(self._rows)
+
+    def __getitem__(self, key: int | slice | Sequence[int] | NDArray[Any]) -> NDArray[np.float32]:
+        """Read one clip, shape (n_mfcc, frames), or several, shape (n, n_mfcc, frames); NaN where no frame is.
+
+        Raises
+        ------
+        DamageError
+            If what is read is not what was committed.
+        """
+        if isinstance(key, int | np.integer):
+            only: NDArray[np.float32] = self._read(np.array([range(len(self))[int(key)]]))[0]
+            return only
+        wanted = np.arange(len(self))[key]
+        order = np.argsort(wanted, kind="stable")
+        out: NDArray[np.float32] = np.empty((len(wanted), *self.shape[1:]), dtype=np.float32)
+        out[order] = self._read(wanted[order])
+        return out
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read all of them."""
+        return self[:].astype(dtype or np.float32, copy=bool(copy))
+
+    def batches(self, clips: int = 256) -> Iterator[NDArray[np.float32]]:
+        """Read the clips in order, so many at a time; each array has shape (n, n_mfcc, frames)."""
+        for start in range(0, len(self), clips):
+            yield self[start : start + clips]
+
+    def _read(self, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows = self._rows[wanted]
+        out = np.empty((len(rows), *self.shape[1:]), dtype=np.float32)
+        starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            try:
+                out[start:end] = self._open()[int(rows[start]) : int(rows[end - 1]) + 1]
+            except Exception as error:  # zarr and its codecs raise whatever their C libraries do
+                clip = self._ids[int(wanted[start])].as_py()
+                raise DamageError(f"{self._objects.url}: {clip}: cannot be read ({error})") from error
+        for i, clip in enumerate(wanted):
+            frames = out[i, :, : self._n_frames[clip]]
+            # Zarr reads a missing shard as NaN without a word, so the digest is the only proof.
+            if digest_frames(frames) != self._digests[int(clip)].as_py():
+                raise DamageError(
+                    f"{self._objects.url}: {self._ids[int(clip)].as_py()}: row {rows[i]} is not what was "
+                    "committed; run us8k verify"
+                )
+        return out
+
+    def _open(self) -> Any:
+        if self._array is None:
+            store = ObjectStore(self._objects.reader(), read_only=True)
+            self._array = zarr.open_array(store, path="mfcc.zarr/mfcc", mode="r")
+        return self._array
