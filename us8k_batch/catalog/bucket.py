@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import obstore
@@ -27,6 +27,7 @@ PAGE = 1000
 """Objects in one answer; no provider gives more."""
 MOST_PREFIXES = 1000
 """Above this many folders, one listing of all that lies below their common parent takes fewer requests."""
+T = TypeVar("T")
 LISTED_SCHEMA = pa.schema(
     {"path": pa.string(), "size": pa.int64(), "modified": pa.timestamp("us", "UTC"), "etag": pa.string()}
 )
@@ -60,18 +61,36 @@ class BucketSource:
 
     def read(self, path: str, limit: int) -> bytes:
         """Get one object whole; its size is known, and judged, before its bytes are fetched."""
-        return retry(lambda: self._read(path, limit), path, self._sleep)
 
-    def _read(self, path: str, limit: int) -> bytes:
-        try:
+        def whole() -> bytes:
             answer = obstore.get(self._store, path)
             size = answer.meta["size"]
             if size > limit:
                 raise TooLargeError(f"{path}: holds {size} bytes, expected at most {limit}")
             return bytes(answer.bytes())
-        except OBSTORE_ERRORS as error:
-            # Without the cause: it quotes the request, which may be signed.
-            raise _translate(path, error) from None
+
+        return self._ask(path, whole)
+
+    def read_head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Get the beginning of one object."""
+
+        def head() -> tuple[bytes, int]:
+            size = obstore.head(self._store, path)["size"]
+            if size == 0:  # it has no range that could be asked for
+                return b"", 0
+            return bytes(obstore.get_range(self._store, path, start=0, end=min(size, length))), size
+
+        return self._ask(path, head)
+
+    def _ask(self, path: str, request: Callable[[], T]) -> T:
+        def once() -> T:
+            try:
+                return request()
+            except OBSTORE_ERRORS as error:
+                # Without the cause: it quotes the request, which may be signed.
+                raise _translate(path, error) from None
+
+        return retry(once, path, self._sleep)
 
     def _list(self, prefix: str) -> list[pa.RecordBatch]:
         return retry(lambda: list(self._pages(prefix)), prefix, self._sleep)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,14 @@ from us8k_batch.catalog.unreadable import (
     translate,
 )
 
-THREADS = 8
+THREADS = 4
 """Folders looked at together: on a network share the answers are waited for, not computed."""
 FOLDERS_IN_HAND = 4096
 """Folders handed to the threads at once, so that memory does not grow with their number."""
 READABLE_BY_ALL = 0o444
 TAIL = 65536
 """Bytes asked for at once beyond the size that a file had when it was opened."""
+T = TypeVar("T")
 Seen = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]
 """Size in bytes, modification time in ns and fault of each clip of one folder."""
 
@@ -68,9 +69,16 @@ class LocalSource:
 
     def read(self, path: str, limit: int) -> bytes:
         """Open without blocking, make sure that it is a regular file below the root, read it whole."""
-        return retry(lambda: self._read(path, limit), path, self._sleep)
+        return retry(
+            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit)), path, self._sleep
+        )
 
-    def _read(self, path: str, limit: int) -> bytes:
+    def read_head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Open as `read` does, and read the beginning."""
+        return retry(lambda: self._open(path, lambda file, size: (file.read(length), size)), path, self._sleep)
+
+    def _open(self, path: str, use: Callable[[IO[bytes], int], T]) -> T:
+        """Let `use` read an open clip, whose size in bytes it is told."""
         try:
             real = os.path.realpath(os.path.join(self._real, path))  # noqa: PTH118
             if not self._holds(real):
@@ -82,7 +90,7 @@ class LocalSource:
                 fault = fault_of_mode(status.st_mode)
                 if fault is not None:
                     raise fault.at(path)
-                return _read_whole(file, path, status.st_size, limit)
+                return use(file, status.st_size)
         except OSError as error:
             raise translate(path, error) from error
 

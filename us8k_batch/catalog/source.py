@@ -57,6 +57,15 @@ class Source(Protocol):
             it can be recorded.
         """
 
+    def read_head(self, path: str, length: int) -> tuple[bytes, int]:
+        """Return the first bytes of one clip, at most `length`, and its whole size in bytes.
+
+        Raises
+        ------
+        ClipError, StorageError
+            As `read` does.
+        """
+
 
 def open_source(root: str) -> Source:
     """Open the source that a `Catalog.root` names.
