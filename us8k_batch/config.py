@@ -16,7 +16,7 @@ from us8k_batch.errors import ConfigError
 RES_TYPES = (
     "soxr_vhq", "soxr_hq", "soxr_mq", "soxr_lq", "soxr_qq", "kaiser_best", "kaiser_fast",
 )  # fmt: skip
-STATISTICS = ("mean", "std")
+STATISTICS = ("mean", "std", "min", "max", "median")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +45,8 @@ class FeatureConfig:
     """Values more than this many dB below a clip's loudest band are raised to that floor."""
     truncate: bool = False
     """Cut clips at `max_seconds`; otherwise a longer clip fails as ``too_long``."""
-    statistics: tuple[str, ...] = STATISTICS
-    """Statistics over a clip's frames, in the order of the pooled vector."""
+    statistics: tuple[str, ...] = ("mean", "std")
+    """Statistics over a clip's frames, in the order of the pooled vector; ``std`` is the population's."""
     max_seconds: float | None = None
     """Longest clip that the store has room for, in seconds; None means: measure when the store is created."""
 
@@ -78,8 +78,13 @@ class FeatureConfig:
 
     @property
     def frames(self) -> int:
-        """Number of frames that a clip of `max_seconds` has."""
-        return 1 + self.max_samples // self.hop_length
+        """Number of frames that the longest clip can have."""
+        # One sample more, because librosa's ceil(n * ratio) may be one too many by rounding.
+        return self.frames_of(self.max_samples + 1)
+
+    def frames_of(self, n_samples: int) -> int:
+        """Return the number of frames that so many samples at `sample_rate` have, at least one sample."""
+        return 1 + (n_samples - self.n_fft % 2) // self.hop_length
 
     @property
     def max_samples(self) -> int:

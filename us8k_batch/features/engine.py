@@ -1,0 +1,128 @@
+"""Engines: from the bytes of one clip to its features, behind one signature."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import ConfigError
+from us8k_batch.features import audio, pooling
+from us8k_batch.features.audio import Audio, Header, OnHeader
+
+REVISION = 1
+"""Counts up whenever our own engine's numbers change, be it by one bit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """The result of one clip."""
+
+    mfcc: NDArray[np.float32]
+    """Frames, shape (n_mfcc, n_frames), C-contiguous. Dimensionless (DCT of dB)."""
+    pooled: NDArray[np.float32]
+    """Statistics over the frames, shape (len(statistics) * n_mfcc,)."""
+    duration: float
+    """Length of the source that was decoded, in seconds."""
+    seconds: dict[str, float]
+    """Time spent by stage, in seconds: ``decode`` (with resampling) and ``compute``."""
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return int(self.mfcc.shape[1])
+
+
+Engine = Callable[[bytes], Features]
+"""Computes one clip from the bytes of its file; raises `ClipError` if there is no result."""
+
+
+def make_engine(config: FeatureConfig, name: str, on_header: OnHeader | None = None) -> Engine:
+    """Prepare an engine for one configuration; what does not depend on the clip is built here, once.
+
+    Parameters
+    ----------
+    config : FeatureConfig
+    name : str
+        ``auto`` is ours; ``librosa`` is librosa itself, which ours is measured by.
+    on_header : callable, optional
+        Told each clip's header before the clip is decoded.
+
+    Returns
+    -------
+    Engine
+        For one thread at a time.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine.
+    """
+    return _factory(name)(config, on_header or _ignore)
+
+
+def numeric_versions(config: FeatureConfig, name: str) -> dict[str, str]:
+    """Name the versions that decide the last bit of an engine's results; nothing heavy is imported.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine.
+    """
+    _factory(name)
+    import soundfile
+
+    packages = {"numpy", "soundfile"}
+    packages |= {"soxr"} if config.res_type.startswith("soxr") else {"resampy", "numba"}
+    packages |= {"librosa", "scipy"} if name == "librosa" else set()
+    versions = {package: version(package) for package in sorted(packages)}
+    return {"engine": f"{name}-{REVISION}", "libsndfile": soundfile.__libsndfile_version__, **versions}
+
+
+def _make_own(config: FeatureConfig, on_header: OnHeader) -> Engine:
+    from us8k_batch.features.mfcc import MfccKernel
+
+    return _join(config, lambda data: audio.decode(data, config, on_header), MfccKernel(config))
+
+
+def _make_librosa(config: FeatureConfig, on_header: OnHeader) -> Engine:
+    from us8k_batch.features import reference
+
+    return _join(
+        config,
+        lambda data: reference.decode(data, config, on_header),
+        lambda samples: reference.compute_mfcc(samples, config),
+    )
+
+
+def _join(
+    config: FeatureConfig,
+    decode: Callable[[bytes], Audio],
+    compute: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> Engine:
+    def engine(data: bytes) -> Features:
+        start = time.perf_counter()
+        clip = decode(data)
+        decoded = time.perf_counter()
+        mfcc = compute(clip.samples)
+        pooled = pooling.pool(mfcc, config.statistics)
+        seconds = {"decode": decoded - start, "compute": time.perf_counter() - decoded}
+        return Features(mfcc, pooled, clip.duration, seconds)
+
+    return engine
+
+
+def _ignore(_header: Header) -> None:
+    pass
+
+
+def _factory(name: str) -> Callable[[FeatureConfig, OnHeader], Engine]:
+    factories = {"auto": _make_own, "librosa": _make_librosa}
+    if name not in factories:
+        raise ConfigError(f"engine {name!r}: expected one of {', '.join(factories)}")
+    return factories[name]

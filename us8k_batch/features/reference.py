@@ -1,0 +1,65 @@
+"""The same computation by librosa itself, which ours is measured by."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.features.audio import (
+    Audio,
+    OnHeader,
+    check_finite,
+    check_length,
+    check_resampy,
+    read_header,
+    samples_wanted,
+)
+from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError
+
+
+def decode(data: bytes, config: FeatureConfig, on_header: OnHeader) -> Audio:
+    """Load one clip with ``librosa.load`` and ``librosa.resample``; see `us8k_batch.features.audio.decode`."""
+    header = read_header(data)
+    on_header(header)
+    wanted = samples_wanted(header, config)
+    # librosa.load takes int(duration * rate) samples; the half keeps that from rounding one off.
+    duration = None if wanted is None else (wanted + 0.5) / header.sample_rate
+    try:
+        samples, rate = librosa.load(io.BytesIO(data), sr=None, mono=True, duration=duration)
+    except (RuntimeError, ValueError) as error:  # libsndfile's, and soundfile's about formats that cannot seek
+        raise NotDecodableError(f"librosa: {getattr(error, 'error_string', error)}") from None
+    check_length(len(samples), header, config)
+    check_finite(samples)
+    seconds = len(samples) / rate
+    if rate != config.sample_rate:
+        if config.res_type.startswith("kaiser"):
+            check_resampy(len(samples), rate, config)
+        samples = librosa.resample(samples, orig_sr=rate, target_sr=config.sample_rate, res_type=config.res_type)
+    return Audio(samples, header, seconds)
+
+
+def compute_mfcc(samples: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:
+    """Compute with ``librosa.feature.mfcc``; see `us8k_batch.features.mfcc.compute_mfcc`."""
+    check_finite(samples)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # clips shorter than a window, empty mel bands, overflow
+        power = librosa.feature.melspectrogram(
+            y=samples,
+            sr=config.sample_rate,
+            n_fft=config.n_fft,
+            hop_length=config.hop_length,
+            n_mels=config.n_mels,
+            fmin=config.fmin,
+            fmax=config.fmax,
+        )
+        # What librosa.feature.mfcc does with samples, whose top_db cannot be chosen there.
+        decibels = librosa.power_to_db(power, top_db=config.top_db)
+        mfcc = librosa.feature.mfcc(S=decibels, n_mfcc=config.n_mfcc)
+    if not np.isfinite(mfcc).all():
+        raise NotFiniteError("the samples are too large for float32 power; expected about -1 to 1")
+    return np.ascontiguousarray(mfcc, dtype=np.float32)
