@@ -17,7 +17,7 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import DamageError, ObjectNotFoundError, StoreError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
-from us8k_batch.store.commits import digest_frames
+from us8k_batch.store.commits import digest_frames, read_commit
 from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info
 from us8k_batch.store.publish import FAILURE_COLUMNS
 from us8k_batch.store.state import read_snapshot
@@ -132,6 +132,13 @@ class Store:
         if self._failures is None:
             self._failures = self._read_failures().to_pandas()
         return self._failures
+
+    def source_sha256(self, clip: int) -> str:
+        """Return the hex sha256 of the bytes that a live clip was decoded from; `clip` counts as in `pooled`."""
+        row = self._table["row"][clip].as_py()
+        shard, at = divmod(row, self._info.clips_per_shard)
+        _, commit, _ = read_commit(self._objects, self._info, shard)
+        return str(commit["source_sha256"][at].as_py())
 
     def to_xarray(self) -> xarray.Dataset:
         """Return the live clips' frames as a lazy dataset with clip_id, label, fold and n_frames.

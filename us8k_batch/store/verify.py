@@ -93,7 +93,7 @@ def verify(path: str, tell: Callable[[str], None] = lambda _: None) -> Verificat
         state = load_state(objects, info)
     except DamageError as error:
         done.findings.append(Finding(str(error).partition(":")[0], str(error)))
-        done.findings.extend(_unreadable(objects, info))
+        done.findings.extend(_unreadable(objects))
         return done
     _verify_plans(objects, info, state, done)
     shards = _shards(state, info)
@@ -235,7 +235,7 @@ def _shard_of(key: str) -> int | None:
     return int(number) if number.isdigit() and key == shard_key(int(number)) else None
 
 
-def _unreadable(objects: Objects, info: StoreInfo) -> Iterator[Finding]:
+def _unreadable(objects: Objects) -> Iterator[Finding]:
     """Name every plan, commit and snapshot that cannot be read, when the state cannot be loaded."""
     for stored in objects.list(""):
         if stored.key.endswith(".parquet"):

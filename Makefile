@@ -1,0 +1,36 @@
+# Needs Python 3.11 or newer, make and pip; everything else is installed into .venv, as locked.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint lock clean
+
+demo: $(VENV)/.run  ## environment, then the whole job on this machine
+	$(BIN)/us8k demo demo
+
+test: $(VENV)/.dev  ## environment, then all tests that pip can install the needs of
+	$(BIN)/python -m pytest -q tests
+
+lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether the lock is current
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/lock.py --check
+
+lock: $(VENV)/.dev  ## write the lock anew after a change of dependencies
+	$(BIN)/python .ci/lock.py
+
+$(VENV)/.run: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo

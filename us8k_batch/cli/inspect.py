@@ -1,0 +1,103 @@
+"""``us8k status``, ``verify`` and ``compact``: look at a store, prove it, rewrite it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from us8k_batch.cli.base import Output, command
+
+
+@command("status", "us8k status features/")
+@click.argument("store")
+def status(output: Output, *, store: str) -> int:
+    """Say what is in STORE: clips, folds, classes, failures, parameters, versions, last runs."""
+    from us8k_batch.store.status import status as describe
+
+    found = describe(store)
+    output.result(_status_text(found), found)
+    return 0
+
+
+@command("verify", "us8k verify features/ --against UrbanSound8K --sample 50")
+@click.argument("store")
+@click.option("--against", metavar="DATASET", help="Also compute a sample again with librosa itself.")
+@click.option("--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N",
+              help="Clips to compute again.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which clips are drawn.")
+def verify(output: Output, *, store: str, against: str | None, sample: int, seed: int) -> int:  # fmt: skip
+    """Prove STORE: every digest, Zarr against the commits and the tables, orphans."""
+    from us8k_batch.store.verify import verify as prove
+
+    done = prove(store, output.say)
+    values: dict[str, Any] = done.to_dict()
+    lines = [f"{done.store}: {done.rows} rows in {done.shards} shards compared with their digests"]
+    lines.extend(f"  {finding}" for finding in done.findings)
+    lines.extend(f"  orphan, harmless: {key}" for key in done.orphans[:10])
+    if len(done.orphans) > 10:
+        lines.append(f"  and {len(done.orphans) - 10} more orphans")
+    bad = len(done.findings)
+    if against is not None and not bad:
+        from us8k_batch.recheck import recheck
+
+        compared = recheck(store, against, sample, seed)
+        values["against"] = compared.to_dict()
+        lines.append(
+            f"{compared.compared} clips computed again with librosa: largest difference "
+            f"{compared.largest_difference:.2g} ({compared.worst_clip or 'none'}); {compared.changed} changed since"
+        )
+        lines.extend(f"  {problem}" for problem in compared.problems)
+        bad += len(compared.problems)
+    lines.append("all is as it was committed" if not bad else f"{bad} problems found")
+    output.result("\n".join(lines), values)
+    return 1 if bad else 0
+
+
+@command("compact", "us8k compact features/ features-compact/")
+@click.argument("store")
+@click.argument("new_store")
+def compact(output: Output, *, store: str, new_store: str) -> int:
+    """Rewrite STORE into NEW_STORE without superseded and removed rows."""
+    from dataclasses import asdict
+
+    from us8k_batch.store.compact import compact as rewrite
+
+    done = rewrite(store, new_store, output.say)
+    text = f"{done.store}: {done.rows} rows kept of {done.rows_before}, snapshot {done.snapshot_id[:12]}"
+    output.result(text, asdict(done))
+    return 0
+
+
+def _status_text(found: dict[str, Any]) -> str:
+    config = found["config"]
+    complete = "complete" if found["complete"] else f"not complete, {found['pending']} clips pending"
+    lines = [
+        f"{found['store']}: {found['live']} live clips, {complete}",
+        f"features: {config['n_mfcc']} MFCC x up to {found['frames']} frames at {config['sample_rate']} Hz, "
+        f"{config['res_type']}, hop {config['hop_length']}, window {config['n_fft']}",
+        "rows: " + (", ".join(f"{n} {state}" for state, n in found["states"].items()) or "none"),
+    ]
+    if found["uncommitted"]:
+        lines.append(f"{found['uncommitted']} rows were handed out and not committed: run us8k extract to go on")
+    if found["folds"]:
+        lines.append("folds: " + ", ".join(f"{fold}: {n}" for fold, n in _numerically(found["folds"])))
+        lines.append("classes: " + ", ".join(f"{label} {n}" for label, n in found["labels"].items()))
+    if found["failures"]:
+        lines.append("failures: " + ", ".join(f"{n} {error}" for error, n in found["failures"].items()))
+        lines.extend(
+            f"  {clip['clip_id']}: {clip['stage']}/{clip['error']}: {clip['detail']}" for clip in found["failed_clips"]
+        )
+        lines.append(f"  all of them: {found['store']}/failures.parquet")
+    for versions in found["versions"]:
+        lines.append("computed with " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    for run in found["runs"]:
+        lines.append(
+            f"run {run['run_id']}: {run['outcome']}, {run['extracted']} extracted, {run['failed']} failed, "
+            f"{run['seconds']:.1f} s with {run['workers']} workers"
+        )
+    return "\n".join(lines)
+
+
+def _numerically(folds: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(folds.items(), key=lambda item: int(item[0]))
