@@ -118,4 +118,6 @@ def _flac_missing(file: soundfile.SoundFile) -> str | None:
             samples += len(block)
     except soundfile.SoundFileError:
         pass
-    return None if samples >= file.frames else f"its header promises {file.frames} samples, {samples} can be decoded"
+    if samples >= file.frames:
+        return None
+    return f"its header promises {file.frames} samples, and not all of them can be decoded"

@@ -96,7 +96,8 @@ def _assemble(metadata: Metadata, core: tuple[Any, ...], used: tuple[str, ...], 
     for name in others:
         if is_published(name):
             raise DatasetError(
-                f"{metadata.name}: column {name!r} has a name that the published tables give another meaning; rename it"
+                f"{metadata.name}: column {name!r} has a name that means another thing in the published tables; "
+                "rename it"
             )
     columns = [own[name] if name in own else settled(metadata.table[name]) for name in others]
     return pa.table([*core, *columns], names=[*CLIP_COLUMNS, *others])
