@@ -1,0 +1,246 @@
+"""Extract clips in a child process, so that a clip that crashes, hangs or eats memory costs only itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import Failure, JobError
+from us8k_batch.features import wire
+from us8k_batch.features.audio import Header
+from us8k_batch.features.engine import Features
+from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess
+from us8k_batch.features.wire import Limits, Told, Wanted, WireError
+
+PROGRAM = (sys.executable, "-P", "-m", "us8k_batch.features.child")
+"""The child; ``-P`` keeps modules that lie in the working directory, perhaps a stranger's dataset, out of it."""
+_TRIES = 2
+_SLOWEST = 500
+"""Bytes per second below which no sound is worth waiting for: a header may promise days."""
+
+T = TypeVar("T")
+
+
+class Decoder:
+    """An engine in a child process, which lives from clip to clip; for one thread at a time.
+
+    The kernel ends the child when the thread that started it ends. A child that is lost in between is replaced
+    without a word.
+    """
+
+    def __init__(
+        self,
+        config: FeatureConfig,
+        engine: str,
+        *,
+        memory_bytes: int = 2 << 30,
+        deadline_seconds: float = 30.0,
+        startup_seconds: float = 300.0,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
+        """Remember what to start; nothing is started yet.
+
+        Parameters
+        ----------
+        config : FeatureConfig
+            What to compute.
+        engine : str
+            Name of the engine.
+        memory_bytes : int
+            Memory that the child may take, with all its libraries.
+        deadline_seconds : float
+            Time that a clip may take beside its own duration, in seconds; counted from READY.
+        startup_seconds : float
+            Time until READY, in seconds.
+        program : sequence of str
+            What to run instead of our own child; it gets the settings as its last argument.
+        """
+        self._memory_bytes = memory_bytes
+        self._deadline_seconds = deadline_seconds
+        self._startup_seconds = startup_seconds
+        self._max_seconds = config.max_seconds
+        self._limits = Limits.of(config, memory_bytes)
+        self._settings = {"engine": engine, "memory_bytes": memory_bytes, "config": config.to_dict()}
+        self._program = program
+        self._child: ChildProcess | None = None
+        self._number = 0
+        self._serving = False
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None if there is none now."""
+        return None if self._child is None else self._child.pid
+
+    def start(self) -> None:
+        """Start the child and wait until it is ready; otherwise the first clip does.
+
+        Raises
+        ------
+        JobError
+            If it does not get ready.
+        """
+        if self._closed:
+            raise JobError("the decoder was closed; the clips in hand have no result")
+        if self._child is not None:
+            return
+        settings = json.dumps({**self._settings, "parent": os.getpid()})
+        self._child = ChildProcess([*self._program, settings], self._limits)
+        try:
+            self._child.wait_ready(self._startup_seconds)
+        except BaseException:
+            self._end_child()
+            raise
+
+    def extract(self, data: bytes) -> Features | Failure:
+        """Extract one clip; see `extract_many`."""
+        return next(self.extract_many([data]))
+
+    def extract_many(self, clips: Iterable[bytes]) -> Iterator[Features | Failure]:
+        """Extract clips, one result per clip in the same order.
+
+        While one clip is computed the next one is fetched and sent; no more than these two are in memory.
+
+        Parameters
+        ----------
+        clips : iterable of bytes
+            The whole file of each clip. An error that it raises is passed on after the results before it.
+
+        Yields
+        ------
+        Features or Failure
+            A failure has the stage and error of what was wrong with the clip; or stage ``decode`` and error
+            ``crashed``, ``timeout`` or ``out_of_memory`` if a fresh child came to the same end as the first.
+
+        Raises
+        ------
+        JobError
+            If a child cannot be started.
+        """
+        return self._serve(
+            Wanted.FEATURES, Told.FEATURES, lambda body: wire.unpack_features(body, self._limits), clips
+        )
+
+    def read_header(self, data: bytes) -> Header | Failure:
+        """Read one clip's header."""
+        return next(self._serve(Wanted.HEADER, Told.HEADER, wire.unpack_header, [data]))
+
+    def close(self) -> None:
+        """End the child for good; what another thread is waiting for ends with `JobError`."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.kill()
+        if not self._serving:
+            self._end_child()
+
+    def _serve(
+        self, wanted: Wanted, expected: Told, unpack: Callable[[bytearray], T], clips: Iterable[bytes]
+    ) -> Iterator[T | Failure]:
+        line: deque[_Request] = deque()
+        source = iter(clips)
+        trouble: Exception | None = None
+        at_end = False
+        if self._serving:
+            raise RuntimeError("this decoder has not finished its last clips; take all results first")
+        if self._child is not None and not self._child.is_running():
+            self._end_child()
+        self._serving = True
+        try:
+            while True:
+                while len(line) < 2 and not at_end:
+                    try:
+                        data = next(source)
+                    except StopIteration:
+                        at_end = True
+                    except Exception as error:  # the clips before it still get their results
+                        trouble, at_end = error, True
+                    else:
+                        line.append(_Request(wanted, data))
+                        self._send(line[-1])
+                if not line:
+                    break
+                answer = self._answer(line, expected, unpack)
+                line.popleft()
+                yield answer
+        finally:
+            self._serving = False
+            if line or self._closed:
+                self._end_child()  # an answer that nobody waits for must not be taken for another one
+        if trouble is not None:
+            raise trouble
+
+    def _answer(self, line: deque[_Request], expected: Told, unpack: Callable[[bytearray], T]) -> T | Failure:
+        """Return the first request's answer, from a fresh child if the first one is lost."""
+        for attempt in range(_TRIES):
+            try:
+                return self._receive(line[0], expected, unpack)
+            except ChildLostError as error:
+                loss = error
+            self._end_child()
+            for request in list(line)[0 if attempt + 1 < _TRIES else 1 :]:
+                self._send(request)
+        return Failure("decode", loss.error, f"{loss}, and in a fresh process too")
+
+    def _receive(self, request: _Request, expected: Told, unpack: Callable[[bytearray], T]) -> T | Failure:
+        if self._child is None:
+            raise ChildLostError("the decoder child is gone")
+        allowance = Allowance(self._deadline_seconds)
+        told, body = self._child.receive(request.number, allowance)
+        try:
+            if told is Told.STARTED:
+                allowance.grant(self._believable(wire.unpack_started(body), request))
+                told, body = self._child.receive(request.number, allowance)
+            if told is expected:
+                return unpack(body)
+            if told is not Told.FAILURE:
+                raise WireError(f"{told.name} in answer to {request.wanted.name}")
+            failure = wire.unpack_failure(body)
+        except WireError as error:
+            raise ChildLostError("the decoder child answered nonsense") from error
+        if failure.error == wire.OUT_OF_MEMORY:
+            raise ChildFullError(f"the decoder child needed more than {self._memory_bytes >> 20} MiB")
+        return failure
+
+    def _believable(self, seconds: float, request: _Request) -> float:
+        """Return how long a clip can be that promises so many seconds."""
+        longest = float("inf") if self._max_seconds is None else self._max_seconds
+        return min(seconds, longest, len(request.data) / _SLOWEST)
+
+    def _send(self, request: _Request) -> None:
+        self.start()
+        self._number = self._number % 0xFFFF_FFFF + 1
+        request.number = self._number
+        if self._child is not None:
+            self._child.send(request.wanted, request.number, request.data)
+
+    def _end_child(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.release()
+
+
+class _Request:
+    """A clip that is at the child, or on its way there."""
+
+    __slots__ = ("data", "number", "wanted")
+
+    def __init__(self, wanted: Wanted, data: bytes) -> None:
+        self.wanted = wanted
+        self.data = data
+        self.number = 0

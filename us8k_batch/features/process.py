@@ -1,0 +1,214 @@
+"""One decoder child from its parent's side: start it, exchange messages under a deadline, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from us8k_batch.errors import JobError
+from us8k_batch.features.wire import OUT_OF_MEMORY, PREFIX, Limits, Told, Wanted, WireError, unpack_prefix
+
+ENVIRONMENT = {
+    # A second thread changes the last bits, and is slower.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # Keep memory from clip to clip: page faults took a fifth of librosa's time, and the trim threshold that
+    # Dask's nanny sets makes more of them.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+_F_SETPIPE_SZ = 1031
+_PIPE_BYTES = 1 << 20
+"""Room in the pipe for the next clip; the most that Linux grants without privilege."""
+_TAIL_BYTES = 2000
+
+
+class ChildLostError(Exception):
+    """The child ended, or answered nonsense; the message says how, in words that do not vary between runs."""
+
+    error = "crashed"
+
+
+class ChildSilentError(ChildLostError):
+    """The deadline passed without an answer."""
+
+    error = "timeout"
+
+
+class ChildFullError(ChildLostError):
+    """The child's memory did not suffice."""
+
+    error = OUT_OF_MEMORY
+
+
+class Allowance:
+    """Time that may be spent waiting for a child; what the caller does in between is not counted."""
+
+    def __init__(self, seconds: float) -> None:
+        self.granted = seconds
+        self.left = seconds
+
+    def grant(self, seconds: float) -> None:
+        """Add time."""
+        self.granted += seconds
+        self.left += seconds
+
+
+class ChildProcess:
+    """A decoder child and the two pipes to it; for one thread at a time, except `kill`."""
+
+    def __init__(self, command: Sequence[str], limits: Limits) -> None:
+        self._limits = limits
+        self._outgoing: deque[memoryview] = deque()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (lives until READY)
+        # Not multiprocessing: it refuses to start a process in a Dask worker, which is daemonic. A process group
+        # of its own, so that Ctrl-C in a terminal does not reach the child before it can ignore it.
+        self._process = subprocess.Popen(
+            list(command),
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env={**os.environ, **ENVIRONMENT},
+            process_group=0,
+        )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise JobError("the pipes to the decoder child are missing")
+        self._requests = self._process.stdin
+        self._replies = self._process.stdout
+        os.set_blocking(self._requests.fileno(), False)
+        os.set_blocking(self._replies.fileno(), False)
+        with contextlib.suppress(OSError):  # this user's pipes may have used up their share
+            fcntl.fcntl(self._requests, _F_SETPIPE_SZ, _PIPE_BYTES)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        """Tell whether the process has not ended yet."""
+        return self._process.poll() is None
+
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until the child has imported and compiled everything.
+
+        Raises
+        ------
+        JobError
+            If it ends or stays silent; no clip is to blame for that.
+        """
+        try:
+            told, _ = self.receive(0, Allowance(seconds))
+        except ChildSilentError as error:
+            raise JobError(
+                f"the decoder child was not ready within {seconds:g} s: is the machine overloaded, or does numba "
+                "compile at every start? Use fewer workers, or set NUMBA_CACHE_DIR to a folder that can be written"
+            ) from error
+        except ChildLostError as error:
+            raise JobError(
+                f"{error} before it was ready. Check the installation on this machine, and us8k.clip-memory if "
+                f"memory is what it lacked. Its last words: {self._last_words() or 'none'}"
+            ) from error
+        if told is not Told.READY:
+            raise JobError(
+                f"the decoder child began with {told.name} instead of READY: is another program in its place?"
+            )
+        self._said.close()
+
+    def send(self, wanted: Wanted, number: int, data: bytes) -> None:
+        """Queue a request and write what the pipe takes at once; `receive` writes the rest."""
+        self._outgoing.append(memoryview(PREFIX.pack(wanted, number, len(data))))
+        self._outgoing.append(memoryview(data))
+        self._flush()
+
+    def receive(self, number: int, allowance: Allowance) -> tuple[Told, bytearray]:
+        """Wait for the next reply to a request, writing requests meanwhile.
+
+        Raises
+        ------
+        ChildLostError
+            If the child ended or its reply is not in the agreed form.
+        ChildSilentError
+            If the allowance is used up.
+        """
+        try:
+            told, length = unpack_prefix(self._read(PREFIX.size, allowance), number, self._limits)
+        except WireError as error:
+            raise ChildLostError("the decoder child answered nonsense") from error
+        return told, self._read(length, allowance)
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it ends when that lets go
+            self._process.wait(10)
+
+    def release(self) -> None:
+        """Close the pipes of a process that was killed."""
+        self._requests.close()
+        self._replies.close()
+        self._said.close()
+
+    def _read(self, length: int, allowance: Allowance) -> bytearray:
+        data = bytearray(length)
+        rest = memoryview(data)
+        while rest:
+            self._flush()
+            try:
+                n = os.readv(self._replies.fileno(), [rest])
+            except BlockingIOError:
+                self._wait(allowance)
+                continue
+            if n == 0:
+                raise ChildLostError(self._how_it_ended())
+            rest = rest[n:]
+        return data
+
+    def _flush(self) -> None:
+        try:
+            while self._outgoing:
+                n = os.write(self._requests.fileno(), self._outgoing[0])
+                self._outgoing[0] = self._outgoing[0][n:]
+                if not self._outgoing[0]:
+                    self._outgoing.popleft()
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self._outgoing.clear()  # reading tells the rest
+
+    def _wait(self, allowance: Allowance) -> None:
+        poll = select.poll()
+        poll.register(self._replies, select.POLLIN)
+        if self._outgoing:
+            poll.register(self._requests, select.POLLOUT)
+        start = time.monotonic()
+        events = poll.poll(1000 * max(0.0, allowance.left))
+        allowance.left -= time.monotonic() - start
+        if not events:
+            raise ChildSilentError(f"no result within {allowance.granted:.6g} s")
+
+    def _how_it_ended(self) -> str:
+        try:
+            status = self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return "the decoder child closed its pipe"
+        if status < 0:
+            return f"the decoder child was ended by {signal.Signals(-status).name}"
+        return f"the decoder child exited with status {status}"
+
+    def _last_words(self) -> str:
+        size = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, size - _TAIL_BYTES))
+        return self._said.read().decode(errors="replace").strip()

@@ -1,0 +1,195 @@
+"""Messages between a decoder and its child: fixed little-endian layouts, lengths checked before use."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import Failure
+from us8k_batch.features.audio import Header
+from us8k_batch.features.engine import Features
+
+
+class Wanted(IntEnum):
+    """What a request asks for; the bytes of a clip follow it."""
+
+    FEATURES = 1
+    HEADER = 2
+
+
+class Told(IntEnum):
+    """What a reply is."""
+
+    READY = 1
+    STARTED = 2
+    FEATURES = 3
+    HEADER = 4
+    FAILURE = 5
+
+
+PREFIX = struct.Struct("<BIQ")
+"""Of every message: a `Wanted` or `Told`, the number of the request, the length of what follows in bytes."""
+
+OUT_OF_MEMORY = "out_of_memory"
+"""Error word of a child whose memory did not suffice; it is tried again in a fresh one."""
+
+_STARTED = struct.Struct("<d")
+"""Duration that the header promises, in seconds."""
+_HEADER = struct.Struct("<16s24siiq")
+"""Format, subtype, sample rate (Hz), channels, samples."""
+_FEATURES = struct.Struct("<IIIddd")
+"""n_mfcc, n_frames, length of the pooled vector, duration, seconds decoding, seconds computing; arrays follow."""
+_FAILURE = struct.Struct("<32s32s")
+"""Stage and error; the detail follows as UTF-8."""
+_DETAIL_BYTES = 4096
+
+
+class WireError(Exception):
+    """A message is not in the agreed form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a believable reply cannot exceed."""
+
+    n_mfcc: int
+    n_pooled: int
+    n_frames: int
+
+    @classmethod
+    def of(cls, config: FeatureConfig, memory_bytes: int) -> Limits:
+        """Derive the limits from what is computed and from the memory that the child has for it."""
+        n_frames = memory_bytes // (4 * config.n_mfcc)
+        if config.max_seconds is not None:
+            n_frames = min(n_frames, config.frames)
+        return cls(config.n_mfcc, len(config.statistics) * config.n_mfcc, n_frames)
+
+    def body_bytes(self, told: Told) -> int:
+        """Return how long the body of a reply may be."""
+        return {
+            Told.READY: 0,
+            Told.STARTED: _STARTED.size,
+            Told.FEATURES: _FEATURES.size + 4 * (self.n_mfcc * self.n_frames + self.n_pooled),
+            Told.HEADER: _HEADER.size,
+            Told.FAILURE: _FAILURE.size + _DETAIL_BYTES,
+        }[told]
+
+
+def pack(told: Told, number: int, body: bytes = b"") -> bytes:
+    """Join prefix and body of a reply."""
+    return PREFIX.pack(told, number, len(body)) + body
+
+
+def pack_started(duration: float) -> bytes:
+    """Pack the duration that a header promises, in seconds."""
+    return _STARTED.pack(duration)
+
+
+def pack_header(header: Header) -> bytes:
+    """Pack a clip's header."""
+    return _HEADER.pack(
+        header.format.encode(),
+        header.subtype.encode(),
+        header.sample_rate,
+        header.channels,
+        header.n_samples,
+    )
+
+
+def pack_features(features: Features) -> bytes:
+    """Pack a clip's features."""
+    start = _FEATURES.pack(
+        *features.mfcc.shape,
+        len(features.pooled),
+        features.duration,
+        features.seconds["decode"],
+        features.seconds["compute"],
+    )
+    arrays = (np.asarray(values, dtype="<f4").tobytes() for values in (features.mfcc, features.pooled))
+    return b"".join((start, *arrays))
+
+
+def pack_failure(failure: Failure) -> bytes:
+    """Pack a failure; a long detail is cut."""
+    detail = failure.detail.encode(errors="replace")[:_DETAIL_BYTES]
+    return (
+        _FAILURE.pack(
+            failure.stage.encode(),
+            failure.error.encode(),
+        )
+        + detail
+    )
+
+
+def unpack_prefix(data: bytes | bytearray, number: int, limits: Limits) -> tuple[Told, int]:
+    """Return what a reply is and the length of its body.
+
+    Raises
+    ------
+    WireError
+        If it is no reply to this request, or longer than believable.
+    """
+    kind, told_number, length = PREFIX.unpack(data)
+    if kind not in Told.__members__.values() or told_number != number:
+        raise WireError(f"a reply {kind} to request {told_number}; expected one to request {number}")
+    told = Told(kind)
+    if length > limits.body_bytes(told):
+        raise WireError(f"a {told.name} reply of {length} bytes; expected at most {limits.body_bytes(told)}")
+    return told, length
+
+
+def unpack_started(body: bytearray) -> float:
+    """Return the duration that a header promises, in seconds; raise `WireError`."""
+    _expect(len(body) == _STARTED.size)
+    duration = float(_STARTED.unpack(body)[0])
+    _expect(duration >= 0)
+    return duration
+
+
+def unpack_header(body: bytearray) -> Header:
+    """Return a clip's header; raise `WireError`."""
+    _expect(len(body) == _HEADER.size)
+    format_name, subtype, rate, channels, n_samples = _HEADER.unpack(body)
+    _expect(rate > 0 and channels > 0 and n_samples >= 0)
+    return Header(_text(format_name), _text(subtype), rate, channels, n_samples)
+
+
+def unpack_features(body: bytearray, limits: Limits) -> Features:
+    """Return a clip's features, whose arrays share the memory of `body`; raise `WireError`."""
+    _expect(len(body) >= _FEATURES.size)
+    n_mfcc, n_frames, n_pooled, duration, decode, compute = _FEATURES.unpack_from(body)
+    _expect(n_mfcc == limits.n_mfcc and n_pooled == limits.n_pooled and 1 <= n_frames <= limits.n_frames)
+    n_values = n_mfcc * n_frames
+    _expect(len(body) == _FEATURES.size + 4 * (n_values + n_pooled))
+    _expect(min(duration, decode, compute) >= 0)
+    values = np.frombuffer(body, dtype="<f4", offset=_FEATURES.size)
+    return Features(
+        values[:n_values].reshape(n_mfcc, n_frames),
+        values[n_values:],
+        duration,
+        {"decode": decode, "compute": compute},
+    )
+
+
+def unpack_failure(body: bytearray) -> Failure:
+    """Return a failure; raise `WireError`."""
+    _expect(len(body) >= _FAILURE.size)
+    stage, error = _FAILURE.unpack_from(body)
+    detail = body[_FAILURE.size :].decode(errors="replace")
+    return Failure(_text(stage), _text(error), detail)
+
+
+def _text(field: bytes) -> str:
+    try:
+        return field.rstrip(b"\0").decode("ascii")
+    except UnicodeDecodeError as error:
+        raise WireError("a name is not ASCII") from error
+
+
+def _expect(holds: bool) -> None:
+    if not holds:
+        raise WireError("a reply whose lengths or numbers contradict each other")
