@@ -235,9 +235,7 @@ class _Reading:
             return ClipResult(clip.row, clip.clip_id, clip.source_sha256, failure=outcome)
         for stage, spent in outcome.seconds.items():
             self._report.seconds[stage] = self._report.seconds.get(stage, 0.0) + spent
-        return ClipResult(
-            clip.row, clip.clip_id, clip.source_sha256, outcome.mfcc, outcome.pooled, outcome.duration
-        )
+        return ClipResult(clip.row, clip.clip_id, clip.source_sha256, outcome.mfcc, outcome.pooled, outcome.duration)
 
     def _note(self, i: int, clip_id: str, digest: str | None, failure: Failure | None) -> None:
         self.trouble = self.trouble or (failure.detail if failure else "")

@@ -47,9 +47,7 @@ def _versions(check: Check) -> str:
         for name, version in check.versions.items()
         if here.get(name) != version
     ]
-    return (
-        f"has other versions: {', '.join(different)}; install the same lock everywhere" if different else ""
-    )
+    return f"has other versions: {', '.join(different)}; install the same lock everywhere" if different else ""
 
 
 def _dataset(check: Check) -> str:

@@ -44,9 +44,7 @@ class Settings:
         if self.workers is not None and (not isinstance(self.workers, int) or self.workers < 1):
             raise ConfigError(f"us8k.workers = {self.workers!r}: expected a whole number from 1, or null")
         if not isinstance(self.dashboard, str):
-            raise ConfigError(
-                f"us8k.dashboard = {self.dashboard!r}: expected an address such as 127.0.0.1:8787"
-            )
+            raise ConfigError(f"us8k.dashboard = {self.dashboard!r}: expected an address such as 127.0.0.1:8787")
 
 
 def load_settings(command_line: Mapping[str, Any] | None = None) -> Settings:

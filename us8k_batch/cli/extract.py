@@ -95,7 +95,7 @@ def _plan(output: Output, options: Options, clip_id: str | None) -> int:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    from us8k_batch.cluster.connect import Where
+    from us8k_batch.cluster.where import Where
     from us8k_batch.config import FeatureConfig, read_options
     from us8k_batch.run.options import Options
     from us8k_batch.settings import load_settings

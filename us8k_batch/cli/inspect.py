@@ -23,8 +23,9 @@ def status(output: Output, *, store: str) -> int:
 @command("verify", "us8k verify features/ --against UrbanSound8K --sample 50")
 @click.argument("store")
 @click.option("--against", metavar="DATASET", help="Also compute a sample again with librosa itself.")
-@click.option("--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N",
-              help="Clips to compute again.")
+@click.option(
+    "--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Clips to compute again."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Which clips are drawn.")
 def verify(output: Output, *, store: str, against: str | None, sample: int, seed: int) -> int:  # fmt: skip
     """Prove STORE: every digest, Zarr against the commits and the tables, orphans."""
@@ -86,7 +87,8 @@ def _status_text(found: dict[str, Any]) -> str:
     if found["failures"]:
         lines.append("failures: " + ", ".join(f"{n} {error}" for error, n in found["failures"].items()))
         lines.extend(
-            f"  {clip['clip_id']}: {clip['stage']}/{clip['error']}: {clip['detail']}" for clip in found["failed_clips"]
+            f"  {clip['clip_id']}: {clip['stage']}/{clip['error']}: {clip['detail']}"
+            for clip in found["failed_clips"]
         )
         lines.append(f"  all of them: {found['store']}/failures.parquet")
     for versions in found["versions"]:

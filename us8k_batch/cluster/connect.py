@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import dask.config
 import yaml
 from distributed import Client, LocalCluster
 
+from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster, Workshop
 from us8k_batch.errors import RequestError
 from us8k_batch.settings import Settings
@@ -29,18 +30,6 @@ LOCAL_CONFIG = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Where:
-    """Which cluster to use; the first that is given."""
-
-    scheduler: str | None = None
-    """Address of a running scheduler."""
-    scheduler_file: str | None = None
-    """File that a running scheduler wrote its address to."""
-    spec: str | None = None
-    """YAML file that names a cluster class and its arguments; see ``cluster/``."""
-
-
 @contextlib.contextmanager
 def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> Iterator[Cluster]:
     """Find or start the cluster, and give every worker a workshop; stop it afterwards if it was started.
@@ -50,6 +39,9 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
     RequestError
         If there is no scheduler there, or the specification cannot be used.
     """
+    # Dask tells every connection at level INFO; its warnings are what a run's log is read for.
+    quiet = max(logging.WARNING, logging.getLogger().getEffectiveLevel())
+    logging.getLogger("distributed").setLevel(quiet)
     with contextlib.ExitStack() as stack:
         address = where.scheduler or dask.config.get("scheduler-address", None)
         local = not (where.scheduler or where.scheduler_file or where.spec or address)
@@ -77,6 +69,7 @@ def _local(settings: Settings) -> LocalCluster:
             n_workers=settings.workers,
             threads_per_worker=1,
             processes=True,
+            silence_logs=logging.ERROR,
             host="127.0.0.1",
             dashboard_address=f"{host or '127.0.0.1'}:{port if _is_free(host, port) else 0}",
         )

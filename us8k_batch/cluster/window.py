@@ -56,6 +56,10 @@ def _on_worker(function: Callable[[Any, Any], Any], payload: Any) -> Any:
     return function(get_worker().plugins[PLUGIN].workshop, payload)
 
 
+def _in_loop(function: Callable[[Any, Any], Any], payload: Any, dask_worker: Any) -> Any:
+    return function(dask_worker.plugins[PLUGIN].workshop, payload)
+
+
 class Cluster:
     """A connection to a cluster whose workers have a workshop."""
 
@@ -109,7 +113,7 @@ class Cluster:
 
     def on_each_worker(self, function: Callable[[Any, Any], Result], payload: Any) -> dict[str, Result]:
         """Call ``function(workshop, payload)`` once on every worker."""
-        return dict(self._client.run(_on_worker, function, payload))
+        return dict(self._client.run(_in_loop, function, payload))
 
     def run(
         self,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from us8k_batch.cluster.connect import Where
+from us8k_batch.cluster.where import Where
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError
-from us8k_batch.extract import ShardReport
 from us8k_batch.settings import Settings
+
+if TYPE_CHECKING:
+    from us8k_batch.extract import ShardReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

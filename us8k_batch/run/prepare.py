@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from us8k_batch.errors import RequestError
 from us8k_batch.features.engine import numeric_versions
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.plan.plan import Known, Plan, Request, make_plan
-from us8k_batch.run.options import Options
+from us8k_batch.run.options import Options, Summary
 from us8k_batch.store.layout import INDEX_SCHEMA, PLAN_SCHEMA, StoreInfo, check_same, find_info
 from us8k_batch.store.publish import tables_current
 from us8k_batch.store.state import State, load_state
@@ -98,11 +99,20 @@ def guard_removal(options: Options, plan: Plan) -> None:
         )
 
 
-def published_failures(state: State | None) -> int:
-    """Count the clips in the published table of failures."""
-    if state is None or state.published is None:
-        return 0
-    return int(pc.sum(pc.is_in(state.published["state"], pa.array(["failed", "missing"]))).as_py() or 0)
+def summarise(found: Prepared, counts: dict[str, int], started: float) -> Summary:
+    """Say what is published; what the run did is for the run to add."""
+    failures = 0
+    if found.state is not None and found.state.published is not None:
+        states = found.state.published["state"]
+        failures = int(pc.sum(pc.is_in(states, pa.array(["failed", "missing"]))).as_py() or 0)
+    return Summary(
+        run_id=None,
+        store=found.objects.url,
+        planned=counts,
+        failures=failures,
+        live=found.plan.live,
+        seconds=round(time.monotonic() - started, 3),
+    )
 
 
 def _known(objects: Objects, info: StoreInfo | None, state: State | None) -> Known:

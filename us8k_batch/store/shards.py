@@ -8,11 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
-from zarr.storage import MemoryStore
 
 from us8k_batch.errors import DamageError
 from us8k_batch.store.layout import StoreInfo
@@ -90,6 +86,8 @@ def encode_shard(info: StoreInfo, clips: Sequence[Frames | None]) -> bytes:
     Two writers in one sharded object lose data silently (zarr-developers/zarr-python#3682), and Zarr's own
     local store does not fsync; so the object is made here and created once by the caller.
     """
+    from zarr.core.sync import sync
+
     block = np.full((len(clips), info.config.n_mfcc, info.frames), np.nan, dtype=np.float32)
     for row, frames in enumerate(clips):
         if frames is not None:
@@ -109,6 +107,8 @@ def decode_shard(info: StoreInfo, data: bytes, n_rows: int, key: str) -> NDArray
     DamageError
         If the bytes do not decode; `key` names the object.
     """
+    from zarr.core.sync import sync
+
     if not data:
         raise DamageError(f"{key}: is empty")
     try:
@@ -123,6 +123,10 @@ def n_shards(info: StoreInfo, n_rows: int) -> int:
 
 
 async def _encode(metadata: bytes, block: NDArray[np.float32]) -> bytes:
+    import zarr
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.storage import MemoryStore
+
     prototype = default_buffer_prototype()
     memory = MemoryStore()
     await memory.set("zarr.json", prototype.buffer.from_bytes(metadata))
@@ -135,6 +139,10 @@ async def _encode(metadata: bytes, block: NDArray[np.float32]) -> bytes:
 
 
 async def _decode(metadata: bytes, data: bytes) -> NDArray[np.float32]:
+    import zarr
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.storage import MemoryStore
+
     buffer = default_buffer_prototype().buffer
     memory = MemoryStore()
     await memory.set("zarr.json", buffer.from_bytes(metadata))
