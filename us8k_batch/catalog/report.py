@@ -98,8 +98,7 @@ class CheckReport:
     durations: Durations | None
     """None if no clip could be read."""
     genuine: Mapping[str, int] | None
-    """Clips of UrbanSound8K that are ``genuine``, ``differ`` or are ``absent``, and ``foreign`` ones; None if it is not
-    that dataset."""
+    """UrbanSound8K's clips: ``genuine``, ``differ`` and ``absent``, and ``foreign`` ones; None for other datasets."""
 
     @property
     def findings(self) -> int:
