@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from us8k_batch.cli.base import Output
-from us8k_batch.extract import ShardReport
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from us8k_batch.extract import ShardReport
 
 LINE_SECONDS = 5.0
 """Least time between two plain lines."""
@@ -38,6 +40,9 @@ class TerminalProgress:
         if self._output.quiet or not clips:
             return
         if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
             self._bar = Progress(
                 TextColumn("extracting"),
                 BarColumn(),
