@@ -23,24 +23,25 @@ from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError
 
 
 def decode(data: bytes, config: FeatureConfig, on_header: OnHeader) -> Audio:
-    """Load one clip with ``librosa.load`` and ``librosa.resample``; see `us8k_batch.features.audio.decode`."""
+    """Load one clip in the steps of ``librosa.load``; see `us8k_batch.features.audio.decode`."""
     header = read_header(data)
     on_header(header)
     wanted = samples_wanted(header, config)
     # librosa.load takes int(duration * rate) samples; the half keeps that from rounding one off.
     duration = None if wanted is None else (wanted + 0.5) / header.sample_rate
     try:
-        samples, rate = librosa.load(io.BytesIO(data), sr=None, mono=True, duration=duration)
+        source, rate = librosa.load(io.BytesIO(data), sr=None, mono=False, duration=duration)
     except (RuntimeError, ValueError) as error:  # libsndfile's, and soundfile's about formats that cannot seek
         raise NotDecodableError(f"librosa: {getattr(error, 'error_string', error)}") from None
-    check_length(len(samples), header, config)
-    check_finite(samples)
-    seconds = len(samples) / rate
+    n_source = source.shape[-1]
+    check_length(n_source, header, config)
+    check_finite(source)
+    samples = librosa.to_mono(source)
     if rate != config.sample_rate:
         if config.res_type.startswith("kaiser"):
-            check_resampy(len(samples), rate, config)
+            check_resampy(n_source, rate, config)
         samples = librosa.resample(samples, orig_sr=rate, target_sr=config.sample_rate, res_type=config.res_type)
-    return Audio(samples, header, seconds)
+    return Audio(samples, header, n_source / rate)
 
 
 def compute_mfcc(samples: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:

@@ -1,0 +1,64 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import boto3
+import pytest
+from hypothesis import settings
+
+settings.register_profile("us8k", deadline=None)  # the first example pays for imports, and machines are shared
+settings.load_profile("us8k")
+from moto.server import ThreadedMotoServer
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Find the folder of real recordings beside the repository, which are not part of it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_clips(real_data: Path) -> list[Path]:
+    """List the genuine UrbanSound8K clips, and every twentieth of ESC-10."""
+    return [
+        *sorted((real_data / "UrbanSound8K").glob("audio/*/*.wav")),
+        *sorted((real_data / "ESC-10").glob("audio/*.ogg"))[::20],
+    ]
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3 server on this machine, which lasts as long as the tests."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def bucket_names() -> Iterator[str]:
+    """Names that no bucket has yet."""
+    return (f"bucket-{number}" for number in count(1))
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, bucket_names: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a fresh, empty bucket; the environment says how to reach it, as a user's would."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = next(bucket_names)
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
