@@ -10,10 +10,10 @@ from pathlib import Path
 import boto3
 import pytest
 from hypothesis import settings
+from moto.server import ThreadedMotoServer
 
 settings.register_profile("us8k", deadline=None)  # the first example pays for imports, and machines are shared
 settings.load_profile("us8k")
-from moto.server import ThreadedMotoServer
 
 
 @pytest.fixture(scope="session")
