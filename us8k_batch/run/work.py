@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from us8k_batch.cluster.window import Cluster
@@ -18,7 +17,7 @@ from us8k_batch.preflight import Check, inspect_worker
 from us8k_batch.run.options import Options, Progress
 from us8k_batch.run.record import Tally
 from us8k_batch.store.commits import Outcome
-from us8k_batch.store.layout import StoreInfo
+from us8k_batch.store.layout import StoreInfo, split_by_shard
 
 Result = TypeVar("Result")
 
@@ -158,10 +157,8 @@ def planned_shards(info: StoreInfo, rows: pa.Table, paths: pa.Array) -> Iterator
         Shard, and its clips' clip_id and path in the order of their rows.
     """
     table = rows.select(["row", "clip_id"]).append_column("path", paths)
-    shards = rows["row"].to_numpy() // info.clips_per_shard
-    starts = np.flatnonzero(np.diff(shards, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
-        yield int(shards[start]), table.slice(int(start), int(end - start))
+    for shard, start, end in split_by_shard(rows["row"].to_numpy(), info.clips_per_shard):
+        yield shard, table.slice(start, end - start)
 
 
 def _glances(job: Job, clips: pa.Table) -> Iterator[ShardTask]:

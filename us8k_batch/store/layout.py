@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError, ObjectNotFoundError, StoreError
@@ -88,6 +90,13 @@ def number_of(key: str) -> int | None:
     """Return the number in a plan's, commit's or snapshot's key, or None if it is not one of those."""
     stem, dot, suffix = key.rpartition("/")[2].partition(".")
     return int(stem) if suffix == "parquet" and dot and stem.isascii() and stem.isdigit() else None
+
+
+def split_by_shard(rows: NDArray[np.int64], clips_per_shard: int) -> list[tuple[int, int, int]]:
+    """Return shard, start and end of each run of rows that lie in one shard; `rows` ascend."""
+    shards = rows // clips_per_shard
+    starts = np.flatnonzero(np.diff(shards, prepend=-1)).tolist()
+    return [(int(shards[a]), a, b) for a, b in zip(starts, [*starts[1:], len(rows)][: len(starts)], strict=True)]
 
 
 def numbers(objects: Objects, prefix: str, after: str = "") -> list[int]:

@@ -13,7 +13,7 @@ from us8k_batch.errors import DamageError, ObjectNotFoundError
 from us8k_batch.objects import Objects
 from us8k_batch.store import parquet
 from us8k_batch.store.commits import read_commit
-from us8k_batch.store.layout import POOLED, StoreInfo, commit_key
+from us8k_batch.store.layout import POOLED, StoreInfo, commit_key, split_by_shard
 from us8k_batch.store.state import in_parallel
 
 
@@ -46,11 +46,10 @@ def read_vectors(
     with contextlib.suppress(ObjectNotFoundError, DamageError):
         _take_published(objects, info, rows, digests, vectors, wanted)
     left = np.flatnonzero(wanted)
-    shards = rows[left] // info.clips_per_shard
-    starts = np.flatnonzero(np.diff(shards, prepend=-1))
 
-    def fill(group: NDArray[np.int64]) -> None:
-        shard = int(rows[group[0]] // info.clips_per_shard)
+    def fill(part: tuple[int, int, int]) -> None:
+        shard, start, end = part
+        group = left[start:end]
         _, commit, _ = read_commit(objects, info, shard)
         at = rows[group] - shard * info.clips_per_shard
         if at[-1] >= len(commit) or commit["pooled"].take(pa.array(at)).null_count:
@@ -58,7 +57,7 @@ def read_vectors(
         values = commit["pooled"].combine_chunks().take(pa.array(at)).flatten()
         vectors[group] = values.to_numpy().reshape(len(group), info.vector_length)
 
-    in_parallel(fill, np.split(left, starts[1:]) if len(left) else [])
+    in_parallel(fill, split_by_shard(rows[left], info.clips_per_shard))
     return vectors
 
 

@@ -26,6 +26,7 @@ from us8k_batch.store.layout import (
     plan_key,
     read_info,
     shard_key,
+    split_by_shard,
 )
 from us8k_batch.store.plans import list_plans, read_plan
 from us8k_batch.store.publish import FAILURE_COLUMNS, array_rows, live_table
@@ -113,10 +114,8 @@ def verify(path: str, tell: Callable[[str], None] = lambda _: None) -> Verificat
 
 
 def _shards(state: State, info: StoreInfo) -> list[tuple[int, pa.Table]]:
-    shards = state.index["row"].to_numpy() // info.clips_per_shard
-    starts = np.flatnonzero(np.diff(shards, prepend=-1))
-    ends = [*starts[1:], len(shards)]
-    return [(int(shards[a]), state.index.slice(a, b - a)) for a, b in zip(starts, ends, strict=True)]
+    split = split_by_shard(state.index["row"].to_numpy(), info.clips_per_shard)
+    return [(shard, state.index.slice(start, end - start)) for shard, start, end in split]
 
 
 def _verify_shard(objects: Objects, info: StoreInfo, shard: int, index: pa.Table) -> tuple[list[Finding], int]:
@@ -196,12 +195,10 @@ def _verify_published(objects: Objects, info: StoreInfo, state: State) -> Iterat
 
 def _verify_vectors(objects: Objects, info: StoreInfo, table: pa.Table) -> Iterator[Finding]:
     rows = table["row"].to_numpy()
-    shards = rows // info.clips_per_shard
-    starts = np.flatnonzero(np.diff(shards, prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+    for shard, start, end in split_by_shard(rows, info.clips_per_shard):
         part = table.slice(start, end - start)
         try:
-            _, commit, _ = read_commit(objects, info, int(shards[start]))
+            _, commit, _ = read_commit(objects, info, shard)
         except (DamageError, ObjectNotFoundError):
             continue  # said by the shard's own check
         pooled = commit["pooled"].combine_chunks().take(pa.array(rows[start:end] - commit["row"][0].as_py()))
