@@ -22,6 +22,8 @@ CONTROL = r"\p{Cc}"
 WHOLE = r"^-?[0-9]{1,18}$"
 DECIMAL = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 CANONICAL_WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
+CANONICAL_DECIMAL = r"^-?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$"
+"""Without leading zeros, nor more digits before the point than float64 keeps."""
 FEW = 1000
 """Rows looked at first: most columns of text show there that they are no numbers."""
 
@@ -97,13 +99,13 @@ def decimals(metadata: Metadata, column: str) -> Any:
 def settled(values: Any) -> Any:
     """Give a column of a CSV the type that its values, all of them, call for.
 
-    Whole numbers without leading zeros are int64; numbers of any kind float64; everything else stays text, such as
-    ``007``, dates, ``true`` and ``nan``. An empty cell is null and says nothing about the type. It follows from the
+    Whole numbers are int64; numbers with a point or exponent, or both kinds, float64; everything else stays text,
+    such as ``007``, whole numbers of more than 18 digits, dates, ``true`` and ``nan``. An empty cell is null and says nothing about the type. It follows from the
     set of values alone, so that neither their order nor the version of a library changes it.
     """
     if not pa.types.is_string(values.type) or values.null_count == len(values):
         return values
-    for pattern, kind in ((CANONICAL_WHOLE, pa.int64()), (DECIMAL, pa.float64())):
+    for pattern, kind in ((CANONICAL_WHOLE, pa.int64()), (CANONICAL_DECIMAL, pa.float64())):
         if all(
             pc.all(pc.match_substring_regex(part, pattern), min_count=0).as_py()
             for part in (values.slice(0, FEW), values)

@@ -31,6 +31,8 @@ THREADS = 4
 FOLDERS_IN_HAND = 4096
 """Folders handed to the threads at once, so that memory does not grow with their number."""
 READABLE_BY_ALL = 0o444
+EFFECTIVE = os.access in os.supports_effective_ids
+"""Whether permission can be asked for as opening a file would judge it."""
 TAIL = 65536
 """Bytes asked for at once beyond the size that a file had when it was opened."""
 T = TypeVar("T")
@@ -132,7 +134,7 @@ class LocalSource:
             return 0, 0, FAULTS.index(fault)
         fault = fault_of_mode(status.st_mode)
         if fault is None and status.st_mode & READABLE_BY_ALL != READABLE_BY_ALL:
-            fault = None if os.access(entry.path, os.R_OK) else DENIED
+            fault = None if os.access(entry.path, os.R_OK, effective_ids=EFFECTIVE) else DENIED
         return status.st_size, status.st_mtime_ns, FINE if fault is None else FAULTS.index(fault)
 
     def _holds(self, real: str) -> bool:

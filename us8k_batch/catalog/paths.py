@@ -34,5 +34,5 @@ def relative_paths(metadata: Metadata, column: str) -> Any:
         values = pc.replace_substring_regex(values, r"(/\.?)+/", "/")
         values = pc.replace_substring_regex(values, r"^(\./)+", "")
         values = pc.replace_substring_regex(values, r"(/\.?)+$", "")
-        metadata.require(pc.not_equal(values, "."), column, "the path of a file")
+        metadata.require(pc.invert(pc.match_substring_regex(values, r"^\.?$")), column, "the path of a file")
     return values
