@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -100,7 +101,7 @@ def create_plan(
     first_shard = previous.end_shard(info) if previous else 0
     record = PlanRecord(previous.number + 1 if previous else 1, first_shard, len(clips), versions)
     start = first_shard * info.clips_per_shard
-    rows = pa.array(range(start, start + len(clips)), pa.int64())
+    rows = pa.array(np.arange(start, start + len(clips), dtype=np.int64))
     table = pa.table(
         {
             "row": rows,
