@@ -36,7 +36,7 @@ def real_clips(real_data: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """The address of an S3 server on this machine, which lasts as long as the tests."""
+    """Start an S3 server on this machine, which lasts as long as the tests; yield its address."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -47,13 +47,13 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def bucket_names() -> Iterator[str]:
-    """Names that no bucket has yet."""
+    """Count names that no bucket has yet."""
     return (f"bucket-{number}" for number in count(1))
 
 
 @pytest.fixture
 def s3(s3_endpoint: str, bucket_names: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a fresh, empty bucket; the environment says how to reach it, as a user's would."""
+    """Make an empty bucket; return its URL. The environment says how to reach it, as a user's would."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

@@ -16,10 +16,12 @@ VALUES = st.lists(st.one_of(NUMBERS, st.text(max_size=4), st.none()), min_size=1
 
 
 def column(values, kind: pa.DataType | None = None) -> Metadata:
+    """Make metadata of one column, x."""
     return Metadata("m.parquet", pa.table({"x": pa.chunked_array([pa.array(values, kind)])}), None)
 
 
 def type_of(values) -> pa.DataType:
+    """Tell which type cells of a CSV get."""
     return settled(column(values, pa.string()).table["x"]).type
 
 
@@ -106,7 +108,7 @@ def test_a_label_that_says_nothing_is_refused(value):
 @pytest.mark.parametrize("value", ["a\0b", "a\nb", "a\x7f", "a\x85b"])
 def test_control_characters_are_refused(value):
     """They would break tables, terminals and file names later on."""
-    with pytest.raises(DatasetError, match="row 1 .*without control characters"):
+    with pytest.raises(DatasetError, match=r"row 1 .*without control characters"):
         text(column([value], pa.string()), "x")
 
 
@@ -120,7 +122,7 @@ def test_whole_numbers_may_be_labels_and_groups():
 def test_decimals_are_numbers():
     """UrbanSound8K's start and end are float64 even if all happen to be whole."""
     assert decimals(column(["0", "58.5"], pa.string()), "x").to_pylist() == [0.0, 58.5]
-    with pytest.raises(DatasetError, match="row 1 .*expected a number"):
+    with pytest.raises(DatasetError, match=r"row 1 .*expected a number"):
         decimals(column(["4 s"], pa.string()), "x")
 
 

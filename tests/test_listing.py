@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from us8k_batch.catalog.listing import FINE, SEEN_SCHEMA, by_folder, seen_table, split_paths
 from us8k_batch.catalog.unreadable import FAULTS, FOLDER
 
-PATHS = st.lists(st.lists(st.sampled_from(["a", "b", "c.wav", "ü"]), min_size=1, max_size=4).map("/".join), max_size=30)
+PARTS = st.lists(st.sampled_from(["a", "b", "c.wav", "ü"]), min_size=1, max_size=4)
+PATHS = st.lists(PARTS.map("/".join), max_size=30)
 
 
 @given(PATHS)

@@ -18,6 +18,7 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 def as_parquet(table: pa.Table) -> bytes:
+    """Write a table as a Parquet file."""
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
@@ -103,8 +104,8 @@ def test_parquet_text_comes_back_plain():
             "time": pa.array([1, 2], pa.timestamp("ms")),
         }
     )
-    types = dict(zip(table.column_names, parse_parquet("m.parquet", as_parquet(table)).table.schema.types, strict=True))
-    assert types == {
+    schema = parse_parquet("m.parquet", as_parquet(table)).table.schema
+    assert dict(zip(schema.names, schema.types, strict=True)) == {
         "dictionary": pa.string(),
         "large": pa.string(),
         "small": pa.int16(),

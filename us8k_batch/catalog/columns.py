@@ -100,8 +100,9 @@ def settled(values: Any) -> Any:
     """Give a column of a CSV the type that its values, all of them, call for.
 
     Whole numbers are int64; numbers with a point or exponent, or both kinds, float64; everything else stays text,
-    such as ``007``, whole numbers of more than 18 digits, dates, ``true`` and ``nan``. An empty cell is null and says nothing about the type. It follows from the
-    set of values alone, so that neither their order nor the version of a library changes it.
+    such as ``007``, whole numbers of more than 18 digits, dates, ``true`` and ``nan``. An empty cell is null and says
+    nothing about the type. It follows from the set of values alone, so that neither their order nor the version of a
+    library changes it.
     """
     if not pa.types.is_string(values.type) or values.null_count == len(values):
         return values

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -77,22 +77,24 @@ class LocalSource:
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Open as `read` does, and read the beginning."""
-        return retry(lambda: self._open(path, lambda file, size: (file.read(length), size)), path, self._sleep)
+        return retry(lambda: self._open(path, lambda file, size: (os.read(file, length), size)), path, self._sleep)
 
-    def _open(self, path: str, use: Callable[[IO[bytes], int], T]) -> T:
-        """Let `use` read an open clip, whose size in bytes it is told."""
+    def _open(self, path: str, use: Callable[[int, int], T]) -> T:
+        """Let `use` read an open clip: it is given the descriptor, and the size in bytes."""
         try:
             real = os.path.realpath(os.path.join(self._real, path))  # noqa: PTH118
             if not self._holds(real):
                 raise OUTSIDE.at(path)
             # A pipe, opened plainly, would block for ever; a link put in place since is refused as a loop.
             descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY)
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
+            try:
                 status = os.fstat(descriptor)
                 fault = fault_of_mode(status.st_mode)
                 if fault is not None:
                     raise fault.at(path)
-                return use(file, status.st_size)
+                return use(descriptor, status.st_size)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise translate(path, error) from error
 
@@ -141,13 +143,13 @@ class LocalSource:
         return real == self._real or real.startswith(self._real.rstrip("/") + "/")
 
 
-def _read_whole(file: IO[bytes], path: str, size: int, limit: int) -> bytes:
+def _read_whole(descriptor: int, path: str, size: int, limit: int) -> bytes:
     """Read to the end, wherever it is by now, but never more than one byte past the limit."""
     parts: list[bytes] = []
     length = 0
     while max(size, length) <= limit:
         # One byte more than expected, or the end would take a call of its own to find.
-        part = file.read(size - length + 1 if length < size else min(TAIL, limit - length + 1))
+        part = os.read(descriptor, size - length + 1 if length < size else min(TAIL, limit - length + 1))
         if not part:
             return parts[0] if len(parts) == 1 else b"".join(parts)
         parts.append(part)
