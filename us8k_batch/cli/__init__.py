@@ -38,6 +38,7 @@ class LazyGroup(click.Group):
 
 
 @click.command(
+    "us8k",
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 done; 1 the job failed and can be resumed, or verify or check found something; "

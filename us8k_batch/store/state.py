@@ -158,7 +158,10 @@ def load_state(objects: Objects, info: StoreInfo) -> State:
             seen = planned.slice(first, len(table))
             rows.append(_index_rows(table, seen, metadata, digest, commit_key(shard)))
     index = pa.concat_tables([index, *rows]).sort_by("row") if rows else index
-    is_open = pc.invert(pc.is_in(planned["shard"], pa.array(committed, pa.int64())))
+    is_open = pc.and_(
+        pc.greater_equal(planned["shard"], settled),
+        pc.invert(pc.is_in(planned["shard"], pa.array(committed, pa.int64()))),
+    )
     plans = (*known, *(read[number][0] for number in new_plans))
     return State(snapshot, published, index, planned.filter(is_open), plans, abandoned)
 
