@@ -1,0 +1,34 @@
+"""Bytes by key, on a local disk or in a bucket, with one promise: create only if absent."""
+
+from __future__ import annotations
+
+from us8k_batch.objects.base import ObjectInfo, Objects, storage_error
+from us8k_batch.objects.bucket import BUCKET_SCHEMES, BucketObjects, is_bucket, open_bucket
+from us8k_batch.objects.local import TEMPORARY, LocalObjects, local_path
+
+__all__ = [
+    "BUCKET_SCHEMES",
+    "TEMPORARY",
+    "BucketObjects",
+    "LocalObjects",
+    "ObjectInfo",
+    "Objects",
+    "is_bucket",
+    "local_path",
+    "open_bucket",
+    "open_objects",
+    "storage_error",
+]
+
+
+def open_objects(url: str) -> Objects:
+    """Open the root that a path or URL names; nothing is created or checked yet.
+
+    Raises
+    ------
+    RequestError
+        If it is a URL of another kind, or says more than where the root is.
+    """
+    if is_bucket(url):
+        return BucketObjects(url.rstrip("/"))
+    return LocalObjects(local_path(url))

@@ -1,0 +1,92 @@
+"""What a root of objects is, wherever it stands, and how its errors read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import obstore
+import obstore.exceptions
+
+from us8k_batch.errors import ObjectNotFoundError, StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a listing tells about one object."""
+
+    key: str
+    """Key below the root, with forward slashes."""
+    size: int
+    """Size, in bytes."""
+
+
+class Objects(Protocol):
+    """A root below which objects are created, read and listed by key."""
+
+    @property
+    def url(self) -> str:
+        """The root as a person would write it."""
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes; raise `ObjectNotFoundError` if there is none."""
+
+    def get_tail(self, key: str, length: int) -> bytes:
+        """Return an object's last `length` bytes, or all of it if it is shorter."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Make an object durable if none has this key; return whether it is new.
+
+        If it is not new, what stands there is durable all the same.
+        """
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Put an object in place of what is there, atomically and durably."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it is no error if there is none."""
+
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """List the objects below a folder whose keys sort after `after`, in no particular order.
+
+        Temporary files are left out.
+        """
+
+    def leftovers(self) -> Iterator[str]:
+        """List the keys of temporary files: of writers at work, or killed."""
+
+    def reader(self) -> Any:
+        """Return the obstore store of this root, for libraries that read through it."""
+
+
+def read_object(reader: Callable[[], Any], key: str, options: Any = None) -> bytes:
+    """Read an object, or a part of it, through obstore.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If there is none.
+    StorageError
+        If it cannot be read.
+    """
+    try:
+        return bytes(obstore.get(reader(), key, options=options).bytes())
+    except (FileNotFoundError, NotADirectoryError, obstore.exceptions.NotFoundError):
+        raise ObjectNotFoundError(f"{key}: no such object") from None
+    except (OSError, obstore.exceptions.BaseError) as error:
+        raise storage_error(f"{key}: cannot be read", error) from None
+
+
+_SECRET = re.compile(
+    r"""(?ix)
+    (x-amz-[a-z0-9-]+ | authorization | signature | credential | password | [a-z_]*token | [a-z_]*secret[a-z_]*)
+    ["']? \s* [=:] \s* (?: (?:bearer|basic|aws4-hmac-sha256) \s+ )? [^\s&;]+"""
+)
+
+
+def storage_error(message: str, error: Exception) -> StorageError:
+    """Make a `StorageError` whose text keeps the cause's first line and nothing that could be a secret."""
+    cause = _SECRET.sub(r"\1=…", str(error))
+    return StorageError(f"{message}: {cause.splitlines()[0][:300] if cause else type(error).__name__}")
