@@ -29,6 +29,8 @@ from us8k_batch.features.engine import Engine, make_engine
 from us8k_batch.features.wire import OUT_OF_MEMORY, Told, Wanted
 
 _PR_SET_PDEATHSIG = 1
+_LEAST_ROOM = 64 << 20
+"""Memory without which no clip should be tried, in bytes."""
 
 EngineFactory = Callable[[FeatureConfig, str, OnHeader], Engine]
 
@@ -57,11 +59,9 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
     config = FeatureConfig.from_dict(settings["config"])
     service = _Service(requests, replies)
     engine = factory(config, settings["engine"], service.tell_started)
-    clip = _warm_up_clip(config)
-    _warm_up(engine, clip)
+    _warm_up(engine, _warm_up_clip(config))
     threadpool_limits(1)
     _limit_memory(settings["memory_bytes"])
-    _warm_up(engine, clip)  # a limit that is too low for any clip shows here, and not as the clips' fault
     _leave_folder()
     _point_at_null(0, 1, 2)
     service.serve(engine)
@@ -138,6 +138,10 @@ def _limit_memory(memory_bytes: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        bytearray(_LEAST_ROOM)
+    except MemoryError:
+        sys.exit(f"{limit >> 20} MiB leave no room for a clip beside the libraries")
 
 
 def _warm_up(engine: Engine, clip: bytes) -> None:
