@@ -1,0 +1,190 @@
+"""Clips in a bucket: found by listing, read in one request, and told apart from a storage in trouble."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import obstore
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from us8k_batch.catalog import bucket
+from us8k_batch.catalog.bucket import MOST_PREFIXES, BucketSource, prefixes
+from us8k_batch.catalog.retry import pauses
+from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError, TooLargeError
+from us8k_batch.errors import StorageError
+from us8k_batch.objects import open_bucket
+
+FOLDERS = st.sets(st.lists(st.sampled_from(["a", "b", "a b", "a-"]), max_size=3).map("/".join), max_size=12)
+RESET = 0
+"""In place of a status: the connection is cut in the middle of the answer."""
+
+
+class ScriptedServer:
+    """An S3 server that answers as it is told, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.requests: list[str] = []
+        script = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                script.requests.append(self.path)
+                status = script.statuses.pop(0) if len(script.statuses) > 1 else script.statuses[0]
+                body = b"<Error><Code>AsTold</Code></Error>" if status not in (RESET, 200) else b"12345"
+                self.send_response(status or 200)
+                self.send_header("Content-Length", str(len(body) + (100 if status == RESET else 0)))
+                self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+                self.send_header("ETag", '"x"')
+                self.end_headers()
+                self.wfile.write(body)
+                self.close_connection = True
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """Yield a server that the environment points to."""
+    scripted = ScriptedServer()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", scripted.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-that-is-secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    yield scripted
+    scripted.close()
+
+
+@given(FOLDERS)
+def test_every_folder_is_listed_once(folders):
+    """Each folder lies at or below exactly one prefix, and no prefix is listed that holds no folder."""
+    chosen = prefixes(folders)
+    for folder in folders:
+        assert sum(not prefix or folder == prefix or folder.startswith(f"{prefix}/") for prefix in chosen) == 1
+    assert set(chosen) <= folders
+
+
+def test_very_many_folders_are_listed_by_what_they_share():
+    """A request for each would take longer than listing what lies beside them."""
+    assert prefixes(f"clips/{i:04d}" for i in range(MOST_PREFIXES)) != ["clips"]
+    assert prefixes(f"clips/{i:04d}" for i in range(MOST_PREFIXES + 1)) == ["clips"]
+
+
+def test_a_scan_sees_what_lies_in_the_bucket(s3):
+    """Size, time and ETag of what is there, also under odd names; missing for what is not."""
+    store = open_bucket(f"{s3}/some/folder")
+    there = ["a.wav", "fold1/b c#1.wav", "fold1/ü%20+~.wav", "fold1/sub/d.wav"]
+    for name in there:
+        obstore.put(store, name, name.encode())
+    obstore.put(store, "fold10/e.wav", b"beside")
+    wanted = [*there, "fold1/e.wav", "fold2/a.wav", "fold1/sub", "fold1/b c#1.wav"]
+    rows = BucketSource(f"{s3}/some/folder/").scan(pa.chunked_array([pa.array(wanted)])).to_pylist()
+    assert [row["error"] for row in rows] == [None] * 4 + ["missing"] * 3 + [None]
+    assert [row["size"] for row in rows[:4]] == [len(name.encode()) for name in there]
+    assert rows[7] == rows[1]
+    for name, row in zip(there, rows, strict=False):
+        meta = obstore.head(store, name)
+        assert row["etag"] == meta["e_tag"]
+        assert row["mtime_ns"] == int(meta["last_modified"].timestamp()) * 10**9
+
+
+def test_more_objects_than_one_answer_holds_are_all_seen(s3, monkeypatch):
+    """A listing goes on over as many pages as there are."""
+    monkeypatch.setattr(bucket, "PAGE", 3)
+    store = open_bucket(s3)
+    for i in range(10):
+        obstore.put(store, f"x/{i}.wav", b".")
+    seen = BucketSource(s3).scan(pa.array([f"x/{i}.wav" for i in range(11)]))
+    assert seen["error"].to_pylist() == [None] * 10 + ["missing"]
+
+
+def test_a_clip_is_read_whole_or_in_part(s3):
+    """All bytes, the first bytes with the size, also of an empty object."""
+    store = open_bucket(s3)
+    obstore.put(store, "a b#%.wav", b"12345")
+    obstore.put(store, "empty.wav", b"")
+    source = BucketSource(s3)
+    assert source.read("a b#%.wav", 5) == b"12345"
+    assert source.read_head("a b#%.wav", 2) == (b"12", 5)
+    assert source.read_head("a b#%.wav", 9) == (b"12345", 5)
+    assert source.read("empty.wav", 5) == b""
+    assert source.read_head("empty.wav", 5) == (b"", 0)
+
+
+def test_a_clip_that_is_too_large_or_missing_fails_at_once(s3):
+    """The message names the clip, and what was found and expected."""
+    obstore.put(open_bucket(s3), "a.wav", b"12345")
+    source = BucketSource(s3, sleep=pytest.fail)
+    with pytest.raises(TooLargeError, match=r"^a\.wav: holds 5 bytes, expected at most 4$"):
+        source.read("a.wav", 4)
+    for call in (source.read, source.read_head):
+        with pytest.raises(MissingClipError, match=r"^b\.wav: no such file$"):
+            call("b.wav", 4)
+
+
+def test_a_bucket_that_is_gone_is_no_missing_clip(s3):
+    """A 404 for the bucket itself must not become ten thousand missing clips."""
+    slept: list[float] = []
+    source = BucketSource(f"{s3}-gone/folder", slept.append)
+    with pytest.raises(StorageError, match="the bucket does not exist"):
+        source.read("a.wav", 10)
+    with pytest.raises(StorageError, match="cannot be listed: the bucket does not exist"):
+        source.scan(pa.array(["x/a.wav"]))
+    assert slept
+
+
+def test_a_forbidden_clip_fails_at_once(server):
+    """403 is the clip's own fault, and not tried again."""
+    server.statuses = [403]
+    with pytest.raises(PermissionDeniedError, match=r"^a\.wav: may not be read$"):
+        BucketSource("s3://bucket", sleep=pytest.fail).read("a.wav", 10)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, RESET])
+def test_a_busy_server_is_asked_again(server, status):
+    """Throttling, errors of the server and cut connections are retried with pauses until there is an answer."""
+    server.statuses = [status, status, 200]
+    slept: list[float] = []
+    assert BucketSource("s3://bucket", slept.append).read("a.wav", 1000) == b"12345"
+    assert tuple(slept) == pauses("a.wav")[:2]
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [401, 429, 503, RESET])
+def test_a_server_that_stays_in_trouble_is_no_fault_of_the_clip(server, status):
+    """The error is a StorageError whose text, which may be recorded, holds no address, key or signature."""
+    server.statuses = [status]
+    slept: list[float] = []
+    with pytest.raises(StorageError) as caught:
+        BucketSource("s3://bucket", slept.append).read("a.wav", 1000)
+    assert tuple(slept) == pauses("a.wav")
+    cause = r"the server answered \d{3}|no answer from the server"
+    assert re.fullmatch(rf"a\.wav: cannot be read: ({cause})", str(caught.value))
+    assert caught.value.__cause__ is None
+
+
+def test_a_server_that_is_not_there_is_no_fault_of_the_clip(server):
+    """A refused connection is retried, too."""
+    server.close()
+    slept: list[float] = []
+    with pytest.raises(StorageError, match="no answer from the server"):
+        BucketSource("s3://bucket", slept.append).read("a.wav", 10)
+    assert tuple(slept) == pauses("a.wav")
