@@ -92,12 +92,14 @@ def test_four_seconds_are_173_frames() -> None:
     assert compute_mfcc(np.zeros(88200, dtype=np.float32), FeatureConfig()).shape == (40, 173)
 
 
-@pytest.mark.parametrize("frequency", [10_900, 11_000, 12_000, 20_000])
-def test_a_tone_that_the_resampler_removes(frequency: float) -> None:
-    """What is left of a full-scale tone near or above half the rate is librosa's residue, not rounding."""
-    config = FeatureConfig()
-    tone = np.sin(2 * np.pi * frequency * np.arange(4 * 44100) / 44100).astype(np.float32)
-    samples = librosa.resample(tone, orig_sr=44100, target_sr=22050)
+@pytest.mark.parametrize("top_db", [80.0, 400.0])
+@pytest.mark.parametrize("frequency", [440, 1000, 10_900, 11_000, 12_000, 20_000])
+def test_where_there_is_no_signal_there_is_no_rounding_either(frequency: float, top_db: float) -> None:
+    """Beside a full-scale tone, and of one that the resampler removed, only librosa's own residue is left."""
+    config = FeatureConfig(top_db=top_db)
+    tone = np.sin(2 * np.pi * frequency * np.arange(2 * 44100) / 44100)
+    as_16_bit = (np.round(20_000 * tone) / 32_768).astype(np.float32)
+    samples = librosa.resample(as_16_bit, orig_sr=44100, target_sr=22050)
     assert_agrees(compute_mfcc(samples, config), mfcc(samples, config))
 
 

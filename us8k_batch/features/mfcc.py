@@ -46,9 +46,9 @@ def compute_mfcc(samples: NDArray[np.float32], config: FeatureConfig) -> NDArray
 class MfccKernel:
     """`compute_mfcc` with window, filters and buffers made once; for one thread at a time.
 
-    Frames are windowed and transformed in float64, as in librosa. In float32 that would take a fifth less time,
-    and real clips would agree just as well; but the rounding of the loudest bin, at about -140 dB, would
-    show wherever a clip or `top_db` reaches that far down, such as above the cut-off of a resampled pure tone.
+    Frames are windowed and transformed in float64, as librosa does. float32 would take a quarter less time and agree
+    as well down to 100 dB below the loudest band; with `top_db` above that its rounding, at about -140 dB, would
+    show where there is no signal, by up to 0.07. As it is, pure tones agree too, near half the rate and at any `top_db`.
     """
 
     def __init__(self, config: FeatureConfig) -> None:
