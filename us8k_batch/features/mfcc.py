@@ -46,9 +46,9 @@ def compute_mfcc(samples: NDArray[np.float32], config: FeatureConfig) -> NDArray
 class MfccKernel:
     """`compute_mfcc` with window, filters and buffers made once; for one thread at a time.
 
-    Frames are windowed and transformed in float64, as librosa does. float32 would take a quarter less time and agree
-    as well down to 100 dB below the loudest band; with `top_db` above that its rounding, at about -140 dB, would
-    show where there is no signal, by up to 0.07. As it is, pure tones agree too, near half the rate and at any `top_db`.
+    Frames are windowed and transformed in float64, as librosa does. float32 would take a quarter less time and
+    agree as well down to 100 dB below the loudest band; with a larger `top_db` its rounding, at about -140 dB,
+    would show where there is no signal, by up to 0.07. So pure tones agree too, near half the rate as well.
     """
 
     def __init__(self, config: FeatureConfig) -> None:
