@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -31,14 +33,24 @@ def demo(output: Output, *, folder: str, clips: int, workers: int | None) -> int
     options = Options(dataset=str(dataset), store=str(path), settings=load_settings({"workers": workers}))
     summary = extract(options, TerminalProgress(output))
     store = open_store(str(path))
-    quoted = shlex.quote(str(path))
+    us8k, python = _program("us8k"), _program("python")
+    here, there = shlex.quote(str(path)), shlex.quote(str(dataset))
     text = f"""
 {len(store)} clips extracted into {path}: MFCC {store.mfcc.shape}, pooled vectors of {len(store.pooled_names)} numbers
-look:    us8k status {quoted}
-prove:   us8k verify {quoted} --against {shlex.quote(str(dataset))}
-again:   us8k extract {shlex.quote(str(dataset))} {quoted}     (nothing to do, and it says so at once)
-open:    python -c 'import pandas; print(pandas.read_parquet("{path}/pooled.parquet"))'
-         python -c 'import zarr; print(zarr.open("{path}/mfcc.zarr", mode="r")["mfcc"])'
-         python -c 'import us8k_batch; print(us8k_batch.open_store("{path}").mfcc[0])'"""
+look:    {us8k} status {here}
+prove:   {us8k} verify {here} --against {there}
+again:   {us8k} extract {there} {here}     (nothing to do, and it says so at once)
+open:    {python} -c 'import pandas; print(pandas.read_parquet("{path}/pooled.parquet"))'
+         {python} -c 'import zarr; print(zarr.open("{path}/mfcc.zarr", mode="r")["mfcc"])'
+         {python} -c 'import us8k_batch; print(us8k_batch.open_store("{path}").mfcc[0])'"""
     output.result(text, {"dataset": str(dataset), **summary.to_dict()})
     return summary.exit_status
+
+
+def _program(name: str) -> str:
+    """Return what to type for a program of this environment: its name if that finds it, else its path."""
+    ours = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found).absolute() == ours:
+        return name
+    return shlex.quote(str(ours.relative_to(Path.cwd())) if ours.is_relative_to(Path.cwd()) else str(ours))
