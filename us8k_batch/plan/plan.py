@@ -28,6 +28,8 @@ class Known:
     """Engine and library versions by plan number."""
     published_columns: tuple[str, ...] = ()
     """The dataset's columns in the newest snapshot."""
+    published_pending: int = 0
+    """Clips whose result was not there yet when the newest snapshot was made."""
     unsettled: bool = False
     """Whether something was committed or abandoned that no snapshot knows."""
     tables_current: bool = True
@@ -132,10 +134,13 @@ def make_plan(clips: pa.Table, known: Known, request: Request, hashed: pa.Table 
     missing = clips["clip_id"].take(pa.array(resolution.where(Status.MISSING)))
     removed = _count_removed(known.published, clips)
     relabelled = _relabelled(clips, known, resolution)
+    waiting = len(resolution.where(Status.NEW, Status.CHANGED, Status.TOUCHED))
     reasons = {
         "nothing was published yet": known.published is None,
         "results were committed after the last publication": known.unsettled,
         "the published tables are not the newest snapshot's": not known.tables_current,
+        "the last publication waited for other clips": known.published is not None
+        and known.published_pending != waiting,
         "clips left the dataset": removed > 0,
         "metadata changed, or clips came back": len(relabelled) > 0,
         "other clips are missing than before": _missing_differ(clips, known.published),
@@ -216,10 +221,19 @@ def _relabelled(clips: pa.Table, known: Known, resolution: Resolution) -> Positi
     for name in names:
         now = clips[name].take(pa.array(at))
         then = rows[name].take(pa.array(place[at]))
-        both_null = pc.and_(pc.is_null(now, nan_is_null=True), pc.is_null(then, nan_is_null=True))
-        equal = pc.or_(both_null, pc.fill_null(pc.equal(now, then), False))
-        differs[at] |= ~equal.to_numpy()
+        differs[at] |= _differs(now, then)
     return np.flatnonzero(differs | returned)
+
+
+def _differs(now: pa.ChunkedArray, then: pa.ChunkedArray) -> Mask:
+    if pa.types.is_null(now.type):
+        return np.zeros(len(now), dtype=np.bool_)
+    if pa.types.is_float16(now.type):
+        now, then = now.cast(pa.float32()), then.cast(pa.float32())
+    both_null = pc.and_(pc.is_null(now, nan_is_null=True), pc.is_null(then, nan_is_null=True))
+    equal = pc.or_(both_null, pc.fill_null(pc.equal(now, then), False))
+    differs: Mask = ~equal.to_numpy()
+    return differs
 
 
 def _missing_differ(clips: pa.Table, published: pa.Table | None) -> bool:

@@ -26,7 +26,7 @@ class Status(IntEnum):
     CONFIRMED = 1
     """Touched, hashed in this run, and the same bytes."""
     RETURNED = 2
-    """Had left the dataset, and is back unchanged."""
+    """Had left the dataset, or was changed for a while, and is back unchanged."""
     RETRY = 3
     """Unchanged, failed, and to be tried again."""
     REFRESH = 4
@@ -120,10 +120,9 @@ def resolve(clips: pa.Table, index: pa.Table, hashed: pa.Table | None = None, wi
 
     doubtful = np.flatnonzero(~same & ~absent & (place >= 0))
     _settle_doubtful(clips, rows, doubtful, hashed, status, place)
-    held = np.flatnonzero(same)
-    status[held] = Status.UNCHANGED
-    _apply_wish(index, place, held, status, wish or Wish())
+    status[same] = Status.UNCHANGED
     status[absent] = Status.MISSING
+    _apply_wish(index, place, status, wish or Wish())
     return Resolution(status, place, rows.is_current)
 
 
@@ -148,13 +147,14 @@ def _looks_same(clips: pa.Table, index: pa.Table, place: Positions) -> Mask:
     return same
 
 
-def _apply_wish(index: pa.Table, place: Positions, held: Positions, status: NDArray[np.int8], wish: Wish) -> None:
+def _apply_wish(index: pa.Table, place: Positions, status: NDArray[np.int8], wish: Wish) -> None:
     """Tell returned clips, and those to compute again, from the merely unchanged ones."""
+    held = np.flatnonzero(np.isin(status, (Status.UNCHANGED, Status.CONFIRMED, Status.RETURNED)))
     if not len(held):
         return
     taken = index.select(["state", "stage", "error", "plan"]).take(pa.array(place[held]))
-    removed = pc.fill_null(pc.equal(taken["state"], "removed"), False).to_numpy()
-    status[held[removed]] = Status.RETURNED
+    away = pc.is_in(taken["state"], value_set=pa.array(["removed", "superseded"])).to_numpy()
+    status[held[away & (status[held] == Status.UNCHANGED)]] = Status.RETURNED
     plans = pa.array(sorted(wish.refresh), pa.int64())
     status[held[pc.is_in(taken["plan"], plans).to_numpy()]] = Status.REFRESH
     failed = pc.is_valid(taken["error"]).to_numpy()
@@ -189,8 +189,7 @@ def _settle_doubtful(
     older = rows.index["clip_id"].filter(pa.array(~rows.is_current))
     with_history = np.flatnonzero(pc.is_in(clips["clip_id"], value_set=older).to_numpy() & ~confirmed)
     history = _history(rows, clips["clip_id"].take(pa.array(with_history)))
-    for i in with_history:
-        clip = clips.slice(i, 1).to_pylist()[0]
+    for i, clip in zip(with_history, clips.take(pa.array(with_history)).to_pylist(), strict=True):
         verdict, row = _decide(clip, history[clip["clip_id"]], digests[int(i)].as_py())
         status[doubtful[i]] = verdict
         place[doubtful[i]] = place[doubtful[i]] if row is None else row

@@ -72,7 +72,7 @@ def look_again(
         refresh_versions=options.refresh_versions,
         retry_storage=again,
     )
-    known = _known(objects, info, state)
+    known = what_is_known(objects, info, state)
     return Prepared(catalog, objects, info, state, make_plan(catalog.clips, known, request, hashed))
 
 
@@ -115,7 +115,8 @@ def summarise(found: Prepared, counts: dict[str, int], started: float) -> Summar
     )
 
 
-def _known(objects: Objects, info: StoreInfo | None, state: State | None) -> Known:
+def what_is_known(objects: Objects, info: StoreInfo | None, state: State | None) -> Known:
+    """Return what planning needs of a store's state; without a store, nothing is known."""
     if info is None or state is None:
         pending = PLAN_SCHEMA.append(pa.field("plan", pa.int64())).empty_table()
         return Known(INDEX_SCHEMA.empty_table(), pending, None, {})
@@ -126,6 +127,7 @@ def _known(objects: Objects, info: StoreInfo | None, state: State | None) -> Kno
         published=state.published,
         versions=state.versions,
         published_columns=snapshot.metadata_columns if snapshot else (),
+        published_pending=snapshot.pending if snapshot else 0,
         unsettled=snapshot is not None
         and (
             bool(state.index["state"].null_count)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from us8k_batch.errors import DamageError, Failure, StoreError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store.commits import ClipResult, Outcome, commit_shard
-from us8k_batch.store.layout import StoreInfo, create_info, read_info
+from us8k_batch.store.layout import LEASE, StoreInfo, create_info, find_info, read_info
 from us8k_batch.store.plans import PlanRecord, create_plan, read_plan
 from us8k_batch.store.probe import probe
 from us8k_batch.store.publish import publish
@@ -58,6 +58,8 @@ def compact(path: str, new_path: str, tell: Callable[[str], None] = lambda _: No
         raise StoreError(f"{old.url}: nothing was published here yet; run us8k extract until it is done")
     if old.url == new.url:
         raise StoreError(f"{new.url}: the new store must be another one")
+    if find_info(new) is None and any(not found.key.startswith(f"{LEASE}/") for found in new.list("")):
+        raise StoreError(f"{new.url}: something is there already; choose an empty place")
     probe(new)
     if create_info(new, info) != info:
         raise StoreError(f"{new.url}: another store is there already; choose an empty place")
@@ -94,8 +96,7 @@ def _hand_out(
 ) -> tuple[PlanRecord, pa.Table]:
     number = previous.number + 1 if previous else 1
     created = create_plan(new, info, previous, wanted, versions)
-    found = created or read_plan(new, number)
-    record, planned = found
+    record, planned = created or read_plan(new, number)[:2]
     columns = ["clip_id", "size", "mtime_ns", "etag"]
     same = planned.select(columns).equals(wanted.select(columns).combine_chunks())
     if not same or record.versions != versions:

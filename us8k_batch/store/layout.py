@@ -88,8 +88,12 @@ def snapshot_key(number: int) -> str:
 
 def number_of(key: str) -> int | None:
     """Return the number in a plan's, commit's or snapshot's key, or None if it is not one of those."""
-    stem, dot, suffix = key.rpartition("/")[2].partition(".")
-    return int(stem) if suffix == "parquet" and dot and stem.isascii() and stem.isdigit() else None
+    folder, _, name = key.rpartition("/")
+    make = {PLANS: plan_key, COMMITS: commit_key, SNAPSHOTS: snapshot_key}.get(folder)
+    stem = name.partition(".")[0]
+    number = int(stem) if stem.isascii() and stem.isdigit() else -1
+    # Nothing but the very key counts, or a stray 7.parquet would be taken for the newest snapshot.
+    return number if make is not None and make(number) == key else None
 
 
 def split_by_shard(rows: NDArray[np.int64], clips_per_shard: int) -> list[tuple[int, int, int]]:

@@ -52,7 +52,9 @@ class Holder:
         if self.machine != _machine():
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) > 1
+            process = psutil.Process(self.pid)
+            # A zombie was killed, and its parent has not asked how it ended: in a container nobody may ever do.
+            return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > 1
         except psutil.NoSuchProcess:
             return True
 
@@ -75,16 +77,30 @@ def hold(
     *,
     force: bool = False,
     clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
     """Hold the lease of a store while the block runs.
+
+    Parameters
+    ----------
+    objects : Objects
+        The store.
+    holder : Holder
+        Who wants it.
+    force : bool
+        Take it over, whoever holds it.
+    clock, wait : callable
+        Tell and let pass time, in seconds.
+    tell : callable
+        Told what takes long.
 
     Raises
     ------
     LeaseHeldError
         If another run holds it and lives; says which, within `ANSWER_SECONDS`.
     """
-    epoch = _acquire(objects, holder, force, clock, tell)
+    epoch = _acquire(objects, holder, force, lambda newest: _wait_until_free(objects, newest, clock, wait, tell))
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(objects, epoch, stop), name="us8k-lease", daemon=True)
     beat.start()
@@ -97,28 +113,40 @@ def hold(
             objects.replace(_beat_key(epoch), json.dumps({"released": True}).encode())
 
 
-def _acquire(
-    objects: Objects, holder: Holder, force: bool, clock: Callable[[], float], tell: Callable[[str], None]
-) -> int:
+def _acquire(objects: Objects, holder: Holder, force: bool, wait_until_free: Callable[[int], None]) -> int:
     while True:
         newest = max(_epochs(objects), default=0)
         if newest and not force:
-            _wait_until_free(objects, newest, clock, tell)
-        if objects.create(_epoch_key(newest + 1), json.dumps(asdict(holder)).encode()):
-            for old in _epochs(objects):
-                if old <= newest:
-                    objects.delete(_epoch_key(old))
-                    objects.delete(_beat_key(old))
-            return newest + 1
+            wait_until_free(newest)
+        epoch = newest + 1
+        created = objects.create(_epoch_key(epoch), json.dumps(asdict(holder)).encode())
+        # A bucket says "exists" too if the answer to a first try of ours was lost.
+        if not created and _read_holder(objects, epoch) != holder:
+            continue
+        epochs = _epochs(objects)
+        if max(epochs, default=epoch) > epoch:
+            # Others held the lease since we looked, and cleaned up behind them.
+            objects.delete(_epoch_key(epoch))
+            continue
+        for old in epochs:
+            if old < epoch:
+                objects.delete(_epoch_key(old))
+                objects.delete(_beat_key(old))
+        return epoch
 
 
-def _wait_until_free(objects: Objects, epoch: int, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
+def _wait_until_free(
+    objects: Objects,
+    epoch: int,
+    clock: Callable[[], float],
+    wait: Callable[[float], None],
+    tell: Callable[[str], None],
+) -> None:
     holder = _read_holder(objects, epoch)
     first = _read_beat(objects, epoch)
     if holder is None or first.get("released") or holder.is_dead:
         return
     start = clock()
-    waiting = threading.Event()
     told = False
     while clock() - start < SILENCE_SECONDS:
         now = _read_beat(objects, epoch)
@@ -132,7 +160,7 @@ def _wait_until_free(objects: Objects, epoch: int, clock: Callable[[], float], t
         if not told and clock() - start > ANSWER_SECONDS:
             tell(f"{holder} holds the store and is silent; taking over in {SILENCE_SECONDS:.0f} s")
             told = True
-        waiting.wait(POLL_SECONDS)
+        wait(POLL_SECONDS)
 
 
 def _beat(objects: Objects, epoch: int, stop: threading.Event) -> None:

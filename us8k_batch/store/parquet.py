@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from us8k_batch.errors import DamageError
@@ -58,6 +59,28 @@ def metadata_of(table_or_schema: pa.Table | pa.Schema, key: str) -> dict[str, An
     return value
 
 
+def same(one: pa.Table, other: pa.Table) -> bool:
+    """Tell whether two tables hold the same, a NaN being the same as a NaN."""
+    if not one.schema.equals(other.schema):
+        return False
+    return all(a.equals(b) or _same_numbers(a, b) for a, b in zip(one.columns, other.columns, strict=True))
+
+
+def is_as_written(data: bytes, key: str) -> bool:
+    """Tell whether an object has the very bytes that its table is written as; true if another pyarrow wrote it.
+
+    Pages have checksums, their headers and the footer have none.
+
+    Raises
+    ------
+    DamageError
+        If it cannot be read at all.
+    """
+    table = decode(data, key)
+    again = encode(table, metadata_of(table, key))
+    return again == data or _writer(again) != _writer(data)
+
+
 def read_metadata(objects: Objects, key: str) -> dict[str, Any]:
     """Return our JSON from an object's footer, reading no more than its end."""
     tail = objects.get_tail(key, _FOOTER_GUESS)
@@ -70,3 +93,16 @@ def read_metadata(objects: Objects, key: str) -> dict[str, Any]:
         return metadata_of(pq.read_schema(pa.BufferReader(tail)), key)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamageError(f"{key}: its footer cannot be read ({error}); run us8k verify") from error
+
+
+def _same_numbers(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(one.type) or len(one) != len(other):
+        return False
+    if not pc.is_nan(one).equals(pc.is_nan(other)):
+        return False
+    zero = pa.scalar(0, one.type)
+    return bool(pc.if_else(pc.is_nan(one), zero, one).equals(pc.if_else(pc.is_nan(other), zero, other)))
+
+
+def _writer(data: bytes) -> str:
+    return str(pq.read_metadata(pa.BufferReader(data)).created_by)

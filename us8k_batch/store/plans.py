@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects
 from us8k_batch.store import parquet
 from us8k_batch.store.layout import PLAN_SCHEMA, PLANS, StoreInfo, numbers, plan_key
@@ -61,16 +63,26 @@ def list_plans(objects: Objects) -> list[int]:
     return numbers(objects, PLANS)
 
 
-def read_plan(objects: Objects, number: int) -> tuple[PlanRecord, pa.Table]:
-    """Read a plan whole: its record and its rows."""
+def read_plan(objects: Objects, number: int) -> tuple[PlanRecord, pa.Table, str]:
+    """Read a plan whole: its record, its rows, and the hex sha256 of the object.
+
+    Raises
+    ------
+    DamageError
+        If it is not a plan.
+    """
     key = plan_key(number)
-    table = parquet.decode(objects.get(key), key)
-    return PlanRecord.from_dict(parquet.metadata_of(table, key)), table.select(PLAN_SCHEMA.names).cast(PLAN_SCHEMA)
+    data = objects.get(key)
+    table = parquet.decode(data, key)
+    record = _record(parquet.metadata_of(table, key), number)
+    if not table.schema.equals(PLAN_SCHEMA) or len(table) != record.n_clips:
+        raise DamageError(f"{key}: does not hold the rows of a plan; run us8k verify")
+    return record, table.replace_schema_metadata(None), hashlib.sha256(data).hexdigest()
 
 
 def read_record(objects: Objects, number: int) -> PlanRecord:
     """Read a plan's record, from its footer alone."""
-    return PlanRecord.from_dict(parquet.read_metadata(objects, plan_key(number)))
+    return _record(parquet.read_metadata(objects, plan_key(number)), number)
 
 
 def create_plan(
@@ -112,3 +124,13 @@ def create_plan(
     )
     created = objects.create(plan_key(record.number), parquet.encode(table, record.to_dict()))
     return (record, table) if created else None
+
+
+def _record(values: Mapping[str, Any], number: int) -> PlanRecord:
+    try:
+        record = PlanRecord.from_dict(values)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DamageError(f"{plan_key(number)}: not the record of a plan ({error}); run us8k verify") from error
+    if record.number != number:
+        raise DamageError(f"{plan_key(number)}: is plan {record.number}; run us8k verify")
+    return record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from us8k_batch.errors import StorageError, StoreError
+from us8k_batch.errors import ObjectNotFoundError, StorageError, StoreError
 from us8k_batch.objects import Objects
 from us8k_batch.store.layout import LEASE
 
@@ -19,14 +19,14 @@ def probe(objects: Objects) -> None:
     """
     key = f"{LEASE}/probe-{uuid.uuid4().hex}"
     try:
-        first = objects.create(key, b"first")
-        second = objects.create(key, b"second")
+        objects.create(key, b"first")
+        overwritten = objects.create(key, b"second")
         kept = objects.get(key)
-    except (StorageError, OSError) as error:
-        raise StoreError(f"{objects.url}: cannot be written ({error})") from error
+    except (ObjectNotFoundError, StorageError, OSError) as error:
+        raise StoreError(f"{objects.url}: cannot be written and read back ({error})") from error
     finally:
         _forget(objects, key)
-    if not first or second or kept != b"first":
+    if overwritten or kept != b"first":
         raise StoreError(
             f"{objects.url}: this storage overwrites an object that was to be created only if absent "
             "(If-None-Match is ignored), so two runs could destroy each other's results; use another one"

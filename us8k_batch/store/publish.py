@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -55,15 +54,16 @@ def publish(
     previous = state.snapshot
     record = SnapshotRecord(
         number=previous.number if previous else 0,
-        snapshot_id=_snapshot_id(info, table, pending, metadata_columns),
+        snapshot_id=digest_publication(info, table, pending, metadata_columns),
         plans=state.plans,
+        plan_sha256=state.plan_sha256,
         settled=settled_through(state, info),
         abandoned=state.abandoned,
         complete=pending == 0,
         pending=pending,
         metadata_columns=metadata_columns,
     )
-    if record != previous or state.published is None or not table.equals(state.published):
+    if record != previous or state.published is None or not parquet.same(table, state.published):
         record = replace(record, number=record.number + 1)
         if not objects.create(snapshot_key(record.number), parquet.encode(table, record.to_dict())):
             return None
@@ -77,15 +77,13 @@ def publish(
 
 def publish_tables(objects: Objects, info: StoreInfo, record: SnapshotRecord, table: pa.Table) -> None:
     """Replace the published tables with those of a snapshot; readers see the old ones or the new ones."""
-    _cover_all_rows(objects, info)
+    _cover_all_rows(objects, info, record)
     if published_id(objects, FAILURES) != record.snapshot_id:
-        failures = table.filter(pc.is_in(table["state"], pa.array(["failed", "missing"])))
-        metadata = {"format": FORMAT, "snapshot_id": record.snapshot_id}
-        objects.replace(FAILURES, parquet.encode(failures.select(FAILURE_COLUMNS), metadata))
+        objects.replace(FAILURES, parquet.encode(failure_table(table), failure_metadata(record)))
     if published_id(objects, POOLED) != record.snapshot_id:
         objects.replace(POOLED, _pooled(objects, info, record, table))
     # A plan that was made meanwhile may have handed out rows that the array does not cover yet.
-    _cover_all_rows(objects, info)
+    _cover_all_rows(objects, info, record)
 
 
 def published_id(objects: Objects, key: str) -> str | None:
@@ -98,21 +96,22 @@ def published_id(objects: Objects, key: str) -> str | None:
 
 
 def tables_current(objects: Objects, info: StoreInfo, state: State) -> bool:
-    """Tell whether the published tables are the newest snapshot's and the array covers every row."""
+    """Tell whether the published tables are the newest snapshot's, and the array's metadata what they should be."""
     if state.snapshot is None:
         return False
     return (
         published_id(objects, POOLED) == state.snapshot.snapshot_id
         and published_id(objects, FAILURES) == state.snapshot.snapshot_id
-        and array_rows(objects) == state.end_row(info)
+        and find(objects, ARRAY) == array_metadata(info, state.end_row(info))
+        and find(objects, GROUP) == group_metadata()
     )
 
 
-def array_rows(objects: Objects) -> int | None:
-    """Return the length of the clip axis; None if the array is missing or its metadata damaged."""
+def find(objects: Objects, key: str) -> bytes | None:
+    """Return an object's bytes, or None if there is none."""
     try:
-        return int(json.loads(objects.get(ARRAY))["shape"][0])
-    except (ObjectNotFoundError, ValueError, KeyError, TypeError, IndexError):
+        return objects.get(key)
+    except ObjectNotFoundError:
         return None
 
 
@@ -124,12 +123,36 @@ def live_table(table: pa.Table, metadata_columns: tuple[str, ...]) -> pa.Table:
     return live.select(["clip_id", *others, "fold", "label", *RESULT_COLUMNS])
 
 
-def _snapshot_id(info: StoreInfo, table: pa.Table, pending: int, metadata_columns: tuple[str, ...]) -> str:
-    failures = table.filter(pc.is_in(table["state"], pa.array(["failed", "missing"])))
+def failure_table(table: pa.Table) -> pa.Table:
+    """Return what a snapshot publishes of clips without a result."""
+    return table.filter(pc.is_in(table["state"], pa.array(["failed", "missing"]))).select(FAILURE_COLUMNS)
+
+
+def failure_metadata(record: SnapshotRecord) -> dict[str, Any]:
+    """Return what the footer of ``failures.parquet`` says."""
+    return {"format": FORMAT, "snapshot_id": record.snapshot_id}
+
+
+def pooled_metadata(info: StoreInfo, record: SnapshotRecord, table: pa.Table) -> dict[str, Any]:
+    """Return what the footer of ``pooled.parquet`` says."""
+    used = pc.unique(table.filter(pc.equal(table["state"], "live"))["plan"]).to_pylist()
+    return {
+        "format": FORMAT,
+        "snapshot_id": record.snapshot_id,
+        "complete": record.complete,
+        "pending": record.pending,
+        "config": info.config.to_dict(),
+        "frames": info.frames,
+        "versions": _distinct([plan.versions for plan in record.plans if plan.number in used]),
+    }
+
+
+def digest_publication(info: StoreInfo, table: pa.Table, pending: int, metadata_columns: tuple[str, ...]) -> str:
+    """Return the id of a publication: hex sha256 of all that its readers see."""
     parts = (
         info.to_bytes(),
         parquet.encode(live_table(table, metadata_columns), {"pending": pending}),
-        parquet.encode(failures.select(FAILURE_COLUMNS), {}),
+        parquet.encode(failure_table(table), {}),
     )
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
@@ -139,33 +162,25 @@ def _pooled(objects: Objects, info: StoreInfo, record: SnapshotRecord, table: pa
     vectors = read_vectors(objects, info, live["row"].to_numpy(), live["digest"])
     for name, values in zip(info.config.pooled_names, vectors.T, strict=True):
         live = live.append_column(name, pa.array(values, pa.float32()))
-    used = pc.unique(table.filter(pc.equal(table["state"], "live"))["plan"]).to_pylist()
-    metadata: dict[str, Any] = {
-        "format": FORMAT,
-        "snapshot_id": record.snapshot_id,
-        "complete": record.complete,
-        "pending": record.pending,
-        "config": info.config.to_dict(),
-        "frames": info.frames,
-        "versions": _distinct([plan.versions for plan in record.plans if plan.number in used]),
-    }
-    return parquet.encode(live, metadata)
+    return parquet.encode(live, pooled_metadata(info, record, table))
 
 
 def _distinct(versions: list[dict[str, str]]) -> list[dict[str, str]]:
     return [v for i, v in enumerate(versions) if v not in versions[:i]]
 
 
-def _cover_all_rows(objects: Objects, info: StoreInfo) -> None:
-    """Make the array as long as the highest row that any plan handed out; never shorter than it is."""
-    plans = list_plans(objects)
-    end = read_record(objects, plans[-1]).end_row(info) if plans else 0
-    rows = max(end, array_rows(objects) or 0)
-    objects.create(GROUP, group_metadata())
-    wanted = array_metadata(info, rows)
-    try:
-        if objects.get(ARRAY) == wanted:
+def _cover_all_rows(objects: Objects, info: StoreInfo, record: SnapshotRecord) -> None:
+    """Make the array as long as the highest row that any plan handed out; never shorter than a snapshot needs.
+
+    A plan comes before the metadata that cover it. A publisher that a plan overtakes looks until nothing changes.
+    """
+    if find(objects, GROUP) != group_metadata():
+        objects.replace(GROUP, group_metadata())
+    while True:
+        there = find(objects, ARRAY)
+        listed = [read_record(objects, number) for number in list_plans(objects)[-1:]]
+        rows = max((plan.end_row(info) for plan in (*record.plans[-1:], *listed)), default=0)
+        wanted = array_metadata(info, rows)
+        if there == wanted:
             return
-    except ObjectNotFoundError:
-        pass
-    objects.replace(ARRAY, wanted)
+        objects.replace(ARRAY, wanted)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import zarr
 from numpy.typing import DTypeLike, NDArray
 from zarr.storage import ObjectStore
@@ -19,7 +19,7 @@ from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
 from us8k_batch.store.commits import digest_frames, read_commit
 from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info
-from us8k_batch.store.publish import FAILURE_COLUMNS
+from us8k_batch.store.publish import failure_table
 from us8k_batch.store.state import read_snapshot
 
 if TYPE_CHECKING:
@@ -159,15 +159,15 @@ class Store:
 
     def _read_failures(self) -> pa.Table:
         for _ in range(ATTEMPTS):
-            table = parquet.decode(self._objects.get(FAILURES), FAILURES)
-            if parquet.metadata_of(table, FAILURES)["snapshot_id"] == self.snapshot_id:
-                return table
+            with contextlib.suppress(ObjectNotFoundError):
+                table = parquet.decode(self._objects.get(FAILURES), FAILURES)
+                if parquet.metadata_of(table, FAILURES).get("snapshot_id") == self.snapshot_id:
+                    return table
         # The table of another publication stands there by now; the snapshot of ours says the same.
         for number in reversed(numbers(self._objects, SNAPSHOTS)):
             record, table = read_snapshot(self._objects, number)
             if record.snapshot_id == self.snapshot_id:
-                failed = pc.is_in(table["state"], pa.array(["failed", "missing"]))
-                return table.filter(failed).select(FAILURE_COLUMNS)
+                return failure_table(table)
         raise DamageError(f"{self.url}: no snapshot matches the published tables; run us8k verify")
 
     def __len__(self) -> int:
@@ -218,6 +218,8 @@ class Frames:
             only: NDArray[np.float32] = self._read(np.array([range(len(self))[int(key)]]))[0]
             return only
         wanted = np.arange(len(self))[key]
+        if wanted.ndim != 1:
+            raise IndexError("clips are chosen by a number, a slice, or a list or mask of one dimension")
         order = np.argsort(wanted, kind="stable")
         out: NDArray[np.float32] = np.empty((len(wanted), *self.shape[1:]), dtype=np.float32)
         out[order] = self._read(wanted[order])

@@ -19,6 +19,7 @@ from us8k_batch.store.layout import (
     COMMITS,
     INDEX_SCHEMA,
     PLAN_SCHEMA,
+    PLANS,
     RESULT_SCHEMA,
     SNAPSHOTS,
     StoreInfo,
@@ -47,6 +48,8 @@ class SnapshotRecord:
     """The plans that it knows, from the first on."""
     settled: int
     """Every shard below this one is committed or abandoned."""
+    plan_sha256: dict[int, str]
+    """Hex sha256 of those plans, by number."""
     abandoned: dict[int, str]
     """Abandoned shards, with the hex sha256 of their commits."""
     complete: bool
@@ -62,6 +65,7 @@ class SnapshotRecord:
             "snapshot_id": self.snapshot_id,
             "plans": [plan.to_dict() for plan in self.plans],
             "settled": self.settled,
+            "plan_sha256": {str(number): digest for number, digest in sorted(self.plan_sha256.items())},
             "abandoned": {str(shard): digest for shard, digest in sorted(self.abandoned.items())},
             "complete": self.complete,
             "pending": self.pending,
@@ -76,6 +80,7 @@ class SnapshotRecord:
             str(values["snapshot_id"]),
             tuple(PlanRecord.from_dict(plan) for plan in values["plans"]),
             int(values["settled"]),
+            {int(plan): str(digest) for plan, digest in values["plan_sha256"].items()},
             {int(shard): str(digest) for shard, digest in values["abandoned"].items()},
             bool(values["complete"]),
             int(values["pending"]),
@@ -97,6 +102,8 @@ class State:
     """Rows handed out in shards that are not committed: a plan's columns and `plan`, ascending."""
     plans: tuple[PlanRecord, ...]
     """All plans, from the first on."""
+    plan_sha256: dict[int, str] = field(default_factory=dict)
+    """Hex sha256 of the plans, by number."""
     abandoned: dict[int, str] = field(default_factory=dict)
     """Abandoned shards, with the hex sha256 of their commits."""
 
@@ -122,7 +129,7 @@ def read_snapshot(objects: Objects, number: int) -> tuple[SnapshotRecord, pa.Tab
     try:
         record = SnapshotRecord.from_dict(number, parquet.metadata_of(table, key))
         table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
         raise DamageError(f"{key}: not a snapshot of this format ({error}); run us8k verify") from error
     return record, table.replace_schema_metadata(None)
 
@@ -142,8 +149,10 @@ def load_state(objects: Objects, info: StoreInfo) -> State:
     new_plans = [plan for plan in list_plans(objects) if plan > len(known)]
     read = dict(in_parallel(lambda n: (n, read_plan(objects, n)), [*open_plans, *new_plans]))
     if sorted(read) != open_plans + list(range(len(known) + 1, len(known) + len(new_plans) + 1)):
-        raise DamageError(f"{objects.url}/plans: a plan is missing; run us8k verify")
-    planned = _join_plans([(number, table) for number, (_, table) in sorted(read.items())])
+        raise DamageError(f"{PLANS}: a plan is missing; run us8k verify")
+    planned = _join_plans([(number, table) for number, (_, table, _) in sorted(read.items())])
+    plan_sha256 = {number: digest for number, (_, _, digest) in read.items()}
+    plan_sha256.update(snapshot.plan_sha256 if snapshot else {})
 
     indexed = set(_shards_from(index, settled, info)) | set(abandoned)
     new = [shard for shard in committed if shard >= settled and shard not in indexed]
@@ -154,16 +163,17 @@ def load_state(objects: Objects, info: StoreInfo) -> State:
         if metadata.get("state") == "abandoned":
             abandoned[shard] = digest
         else:
-            first = int(np.searchsorted(planned_rows, shard * info.clips_per_shard))
-            seen = planned.slice(first, len(table))
+            first, last = np.searchsorted(planned_rows, np.array([shard, shard + 1]) * info.clips_per_shard)
+            seen = planned.slice(int(first), int(last - first))
             rows.append(_index_rows(table, seen, metadata, digest, commit_key(shard)))
     index = pa.concat_tables([index, *rows]).sort_by("row") if rows else index
+    # A shard whose rows the snapshot knows is not open, even if its commit got lost: that is damage.
+    closed = pa.array(sorted(indexed.union(committed)), pa.int64())
     is_open = pc.and_(
-        pc.greater_equal(planned["shard"], settled),
-        pc.invert(pc.is_in(planned["shard"], pa.array(committed, pa.int64()))),
+        pc.greater_equal(planned["shard"], settled), pc.invert(pc.is_in(planned["shard"], value_set=closed))
     )
     plans = (*known, *(read[number][0] for number in new_plans))
-    return State(snapshot, published, index, planned.filter(is_open), plans, abandoned)
+    return State(snapshot, published, index, planned.filter(is_open), plans, plan_sha256, abandoned)
 
 
 def committed_rows(published: pa.Table) -> pa.Table:

@@ -9,49 +9,33 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from us8k_batch.errors import DamageError, ObjectNotFoundError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
 from us8k_batch.store.commits import digest_frames, read_commit
+from us8k_batch.store.finding import Finding, named
 from us8k_batch.store.layout import (
-    ARRAY,
-    FAILURES,
-    GROUP,
-    INFO,
-    POOLED,
+    COMMITS,
+    PLANS,
+    RESULT_SCHEMA,
     StoreInfo,
     commit_key,
+    number_of,
     plan_key,
     read_info,
     shard_key,
     split_by_shard,
 )
+from us8k_batch.store.orphans import find_orphans
 from us8k_batch.store.plans import list_plans, read_plan
-from us8k_batch.store.publish import FAILURE_COLUMNS, array_rows, live_table
-from us8k_batch.store.shards import array_metadata, decode_shard, group_metadata
+from us8k_batch.store.publish import find
+from us8k_batch.store.shards import decode_shard
 from us8k_batch.store.state import State, in_parallel, load_state
+from us8k_batch.store.verify_published import verify_published
 
-CLIPS_NAMED = 10
-"""Clips that a finding names; it counts the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it was written."""
-
-    key: str
-    """Which object."""
-    problem: str
-    """What is wrong with it."""
-    clips: tuple[str, ...] = ()
-    """Clips that it concerns, the first of them."""
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        named = f" (clips {', '.join(self.clips)})" if self.clips else ""
-        return f"{self.key}: {self.problem}{named}"
+SHARDS_AT_ONCE = 256
+"""Shards between two looks at how far it is."""
 
 
 @dataclass(slots=True)
@@ -93,42 +77,66 @@ def verify(path: str, tell: Callable[[str], None] = lambda _: None) -> Verificat
     try:
         state = load_state(objects, info)
     except DamageError as error:
-        done.findings.append(Finding(str(error).partition(":")[0], str(error)))
-        done.findings.extend(_unreadable(objects))
+        done.findings.extend(_unreadable(objects, info, error))
         return done
-    _verify_plans(objects, info, state, done)
-    shards = _shards(state, info)
+    done.findings.extend(_verify_plans(objects, info, state))
+    shards = [
+        (shard, state.index.slice(start, end - start))
+        for shard, start, end in split_by_shard(state.index["row"].to_numpy(), info.clips_per_shard)
+    ]
     tell(f"verifying {len(shards)} shards, {len(state.index)} rows")
-    for start in range(0, len(shards), 256):
-        part = shards[start : start + 256]
+    for start in range(0, len(shards), SHARDS_AT_ONCE):
+        part = shards[start : start + SHARDS_AT_ONCE]
         for findings, rows in in_parallel(lambda s: _verify_shard(objects, info, *s), part):
             done.findings.extend(findings)
-            done.shards += 1
+            done.shards += not findings
             done.rows += rows
     for shard, digest in state.abandoned.items():
-        if _sha256(objects, commit_key(shard)) != digest:
+        data = find(objects, commit_key(shard))
+        if data is None or hashlib.sha256(data).hexdigest() != digest:
             done.findings.append(Finding(commit_key(shard), "not the abandonment that was recorded"))
-    done.findings.extend(_verify_published(objects, info, state))
-    done.orphans.extend(_orphans(objects, info, state))
+    done.findings.extend(verify_published(objects, info, state))
+    done.orphans.extend(find_orphans(objects, info, state))
     return done
 
 
-def _shards(state: State, info: StoreInfo) -> list[tuple[int, pa.Table]]:
-    split = split_by_shard(state.index["row"].to_numpy(), info.clips_per_shard)
-    return [(shard, state.index.slice(start, end - start)) for shard, start, end in split]
+def _verify_plans(objects: Objects, info: StoreInfo, state: State) -> Iterator[Finding]:
+    recorded = state.snapshot.plan_sha256 if state.snapshot else {}
+    end = 0
+    for known in state.plans:
+        key = plan_key(known.number)
+        first = known.first_shard * info.clips_per_shard
+        try:
+            record, table, digest = read_plan(objects, known.number)
+            expected = recorded.get(known.number)
+            as_recorded = digest == expected if expected else parquet.is_as_written(objects.get(key), key)
+        except (DamageError, ObjectNotFoundError) as error:
+            yield Finding(key, str(error))
+        else:
+            if record != known or not as_recorded:
+                yield Finding(key, "not the plan that was recorded", named(table["clip_id"].to_pylist()))
+            elif known.first_shard != end or not np.array_equal(
+                table["row"].to_numpy(), np.arange(first, first + known.n_clips)
+            ):
+                yield Finding(key, "hands out other rows than its place allows", named(table["clip_id"].to_pylist()))
+        end = known.end_shard(info)
 
 
 def _verify_shard(objects: Objects, info: StoreInfo, shard: int, index: pa.Table) -> tuple[list[Finding], int]:
     """Compare a shard's commit and frames with the index, row by row."""
-    clips = _named(index["clip_id"].to_pylist())
-    columns = ["row", "clip_id", "source_sha256", "n_frames", "digest", "error"]
+    clips = named(index["clip_id"].to_pylist())
+    key = commit_key(shard)
     try:
         metadata, commit, digest = read_commit(objects, info, shard)
+        is_known = index["state"].null_count == 0
+        as_recorded = is_known or parquet.is_as_written(objects.get(key), key)
     except (DamageError, ObjectNotFoundError) as error:
-        return [Finding(commit_key(shard), str(error), clips)], 0
-    expected = index["commit_sha256"][0].as_py()
-    if digest != expected or not commit.select(columns).equals(index.select(columns)):
-        return [Finding(commit_key(shard), "not the commit that the snapshot records", clips)], 0
+        return [Finding(key, str(error), clips)], 0
+    names = RESULT_SCHEMA.names
+    expected = {"commit_sha256": digest, "shard_sha256": metadata.get("shard_sha256")}
+    as_recorded &= all(index[name][0].as_py() == value for name, value in expected.items())
+    if not as_recorded or not commit.select(names).equals(index.select(names)):
+        return [Finding(key, "not the commit that was recorded", clips)], 0
     key = shard_key(shard)
     try:
         data = objects.get(key)
@@ -141,119 +149,35 @@ def _verify_shard(objects: Objects, info: StoreInfo, shard: int, index: pa.Table
         rest = frames[i, :, row["n_frames"] or 0 :]
         if (row["digest"] is not None and digest_frames(there) != row["digest"]) or not np.isnan(rest).all():
             wrong.append(row["clip_id"])
-    findings = [Finding(key, f"{len(wrong)} rows are not what was committed", _named(wrong))] if wrong else []
+    findings = [Finding(key, f"{len(wrong)} rows are not what was committed", named(wrong))] if wrong else []
     if not wrong and hashlib.sha256(data).hexdigest() != metadata["shard_sha256"]:
-        findings.append(Finding(key, "other bytes than were committed, though every row decodes the same"))
+        findings.append(Finding(key, "other bytes than were committed, though every row decodes the same", clips))
     return findings, len(commit)
 
 
-def _verify_plans(objects: Objects, info: StoreInfo, state: State, done: Verification) -> None:
-    end = 0
+def _unreadable(objects: Objects, info: StoreInfo, error: DamageError) -> Iterator[Finding]:
+    """Name every object that cannot be read, when that keeps the state from being loaded."""
+    clips: dict[int, list[str]] = {}
+    seen = False
     for number in list_plans(objects):
         try:
-            record, table = read_plan(objects, number)
-        except DamageError as error:
-            done.findings.append(Finding(plan_key(number), str(error)))
-            continue
-        rows = table["row"].to_numpy()
-        first = record.first_shard * info.clips_per_shard
-        agrees = record == state.plans[number - 1] and record.first_shard == end
-        if not agrees or not np.array_equal(rows, np.arange(first, first + record.n_clips)):
-            done.findings.append(Finding(plan_key(number), "hands out other rows than its place allows"))
-        end = record.end_shard(info)
-
-
-def _verify_published(objects: Objects, info: StoreInfo, state: State) -> Iterator[Finding]:
-    if _get(objects, INFO) != info.to_bytes():
-        yield Finding(INFO, "other bytes than this program writes for the same description")
-    if state.snapshot is None or state.published is None:
-        return
-    if _get(objects, GROUP) != group_metadata():
-        yield Finding(GROUP, "not the metadata of the group; run us8k extract to mend it")
-    if array_rows(objects) != state.end_row(info) or _get(objects, ARRAY) != array_metadata(
-        info, state.end_row(info)
-    ):
-        yield Finding(ARRAY, "does not cover the rows that plans handed out; run us8k extract to mend it")
-    failures = state.published.filter(pc.is_in(state.published["state"], pa.array(["failed", "missing"])))
-    live = live_table(state.published, state.snapshot.metadata_columns)
-    for key, expected in ((FAILURES, failures.select(FAILURE_COLUMNS)), (POOLED, live)):
+            table = read_plan(objects, number)[1]
+        except DamageError as fault:
+            seen |= str(fault) == str(error)
+            yield Finding(plan_key(number), str(fault))
+        else:
+            for shard, clip in zip(table["shard"].to_pylist(), table["clip_id"].to_pylist(), strict=True):
+                clips.setdefault(shard, []).append(clip)
+    for stored in sorted(found.key for found in objects.list("") if found.key.endswith(".parquet")):
+        shard = number_of(stored) if stored.startswith(f"{COMMITS}/") else None
         try:
-            table = parquet.decode(objects.get(key), key)
-            record = parquet.metadata_of(table, key)
-        except (DamageError, ObjectNotFoundError) as error:
-            yield Finding(key, f"{error}; run us8k extract to mend it")
-            continue
-        if record.get("snapshot_id") != state.snapshot.snapshot_id:
-            yield Finding(key, "not the newest snapshot's; run us8k extract to mend it")
-        elif not set(expected.column_names) <= set(table.column_names) or not table.select(
-            expected.column_names
-        ).replace_schema_metadata(None).equals(expected):
-            yield Finding(key, "not what the snapshot says")
-        elif key == POOLED:
-            yield from _verify_vectors(objects, info, table)
-
-
-def _verify_vectors(objects: Objects, info: StoreInfo, table: pa.Table) -> Iterator[Finding]:
-    rows = table["row"].to_numpy()
-    for shard, start, end in split_by_shard(rows, info.clips_per_shard):
-        part = table.slice(start, end - start)
-        try:
-            _, commit, _ = read_commit(objects, info, shard)
-        except (DamageError, ObjectNotFoundError):
-            continue  # said by the shard's own check
-        pooled = commit["pooled"].combine_chunks().take(pa.array(rows[start:end] - commit["row"][0].as_py()))
-        committed = pooled.flatten().to_numpy().reshape(len(part), -1)
-        published = np.column_stack([part[name].to_numpy() for name in info.config.pooled_names])
-        wrong = np.flatnonzero((committed != published).any(axis=1))
-        if len(wrong):
-            clips = _named(part["clip_id"].take(pa.array(wrong)).to_pylist())
-            yield Finding(POOLED, f"{len(wrong)} pooled vectors are not those that were committed", clips)
-
-
-def _orphans(objects: Objects, info: StoreInfo, state: State) -> Iterator[str]:
-    """List what nothing refers to."""
-    committed = {shard for shard, _ in _shards(state, info)}
-    known = {INFO, GROUP, ARRAY, POOLED, FAILURES, *(plan_key(plan.number) for plan in state.plans)}
-    pending = set(pc.unique(state.pending["shard"]).to_pylist())
-    for stored in objects.list(""):
-        folder, _, name = stored.key.partition("/")
-        shard = _shard_of(stored.key)
-        if stored.key in known or folder in ("runs", "lease", "damaged"):
-            continue
-        if folder in ("commits", "snapshots", "plans") and name.endswith(".parquet"):
-            continue
-        if shard is not None and (shard in committed or shard in pending):
-            continue
-        yield stored.key
-
-
-def _shard_of(key: str) -> int | None:
-    number = key.removeprefix("mfcc.zarr/mfcc/c/").partition("/")[0]
-    return int(number) if number.isdigit() and key == shard_key(int(number)) else None
-
-
-def _unreadable(objects: Objects) -> Iterator[Finding]:
-    """Name every plan, commit and snapshot that cannot be read, when the state cannot be loaded."""
-    for stored in objects.list(""):
-        if stored.key.endswith(".parquet"):
-            try:
-                parquet.decode(objects.get(stored.key), stored.key)
-            except DamageError as error:
-                yield Finding(stored.key, str(error))
-
-
-def _get(objects: Objects, key: str) -> bytes | None:
-    try:
-        return objects.get(key)
-    except ObjectNotFoundError:
-        return None
-
-
-def _sha256(objects: Objects, key: str) -> str | None:
-    data = _get(objects, key)
-    return hashlib.sha256(data).hexdigest() if data is not None else None
-
-
-def _named(clips: list[str]) -> tuple[str, ...]:
-    more = len(clips) - CLIPS_NAMED
-    return (*clips[:CLIPS_NAMED], f"and {more} more") if more > 0 else tuple(clips)
+            if shard is None:
+                parquet.decode(objects.get(stored), stored)
+            else:
+                read_commit(objects, info, shard)
+        except DamageError as fault:
+            if not stored.startswith(f"{PLANS}/"):
+                seen |= str(fault) == str(error)
+                yield Finding(stored, str(fault), named(clips.get(shard, [])) if shard is not None else ())
+    if not seen:
+        yield Finding(str(error).partition(":")[0], str(error))
