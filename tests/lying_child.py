@@ -18,9 +18,9 @@ def reply(told: int, number: int, body: bytes = b"", length: int | None = None) 
     return PREFIX.pack(told, number, len(body) if length is None else length) + body
 
 
-def features(n_mfcc: int, n_frames: int, n_pooled: int, n_values: int) -> bytes:
+def features(n_mfcc: int, n_frames: int, n_pooled: int, n_values: int, seconds: float = 0.0) -> bytes:
     """Pack features whose counts may contradict each other."""
-    return struct.pack("<IIIddd", n_mfcc, n_frames, n_pooled, 1.0, 0.0, 0.0) + bytes(4 * n_values)
+    return struct.pack("<IIIddd", n_mfcc, n_frames, n_pooled, 1.0, 0.0, seconds) + bytes(4 * n_values)
 
 
 LIES = {
@@ -31,6 +31,7 @@ LIES = {
     "too many frames": lambda n: reply(FEATURES, n, features(40, 10_000_000, 80, 10)),
     "too few values": lambda n: reply(FEATURES, n, features(40, 10, 80, 10)),
     "other coefficients": lambda n: reply(FEATURES, n, features(20, 10, 80, 280)),
+    "no time": lambda n: reply(FEATURES, n, features(40, 10, 80, 480, float("nan"))),
     "no frame": lambda n: reply(FEATURES, n, features(40, 0, 80, 80)),
     "started twice": lambda n: 2 * reply(STARTED, n, struct.pack("<d", 0.1)),
     "started never": lambda n: reply(STARTED, n, struct.pack("<d", float("nan"))),

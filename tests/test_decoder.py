@@ -305,6 +305,12 @@ def test_a_child_that_does_not_start_is_no_clips_fault(how: str, reason: str) ->
         assert decoder.pid is None
 
 
+def test_a_program_that_is_not_there() -> None:
+    """A child that cannot be started at all stops the job."""
+    with pytest.raises(JobError, match="cannot be started on this machine"):
+        Decoder(CONFIG, "auto", program=["/nowhere/python"]).start()
+
+
 def test_a_memory_limit_that_no_clip_could_meet() -> None:
     """A limit below what the libraries need stops the job and names the setting."""
     decoder = Decoder(CONFIG, "auto", memory_bytes=32 << 20)

@@ -99,9 +99,12 @@ class Decoder:
         if self._child is not None:
             return
         settings = json.dumps({**self._settings, "parent": os.getpid()})
-        self._child = ChildProcess([*self._program, settings], self._limits)
         try:
+            self._child = ChildProcess([*self._program, settings], self._limits)
             self._child.wait_ready(self._startup_seconds)
+        except OSError as error:
+            self._end_child()
+            raise JobError(f"the decoder child cannot be started on this machine: {error}") from error
         except BaseException:
             self._end_child()
             raise

@@ -165,7 +165,7 @@ def unpack_features(body: bytearray, limits: Limits) -> Features:
     _expect(n_mfcc == limits.n_mfcc and n_pooled == limits.n_pooled and 1 <= n_frames <= limits.n_frames)
     n_values = n_mfcc * n_frames
     _expect(len(body) == _FEATURES.size + 4 * (n_values + n_pooled))
-    _expect(min(duration, decode, compute) >= 0)
+    _expect(all(seconds >= 0 for seconds in (duration, decode, compute)))  # and no NaN
     values = np.frombuffer(body, dtype="<f4", offset=_FEATURES.size)
     return Features(
         values[:n_values].reshape(n_mfcc, n_frames),
