@@ -158,6 +158,16 @@ def test_urbansound8k_is_compared_with_the_genuine_one(real_data, tmp_path):
     assert report.genuine == {"genuine": len(present) - 2, "differ": 2, "absent": 8732 - len(present), "foreign": 1}
 
 
+def test_a_clip_under_a_genuine_name_must_be_the_genuine_one(tmp_path):
+    """Size and digest of every clip of UrbanSound8K are known, so that a replaced one is found anywhere."""
+    row = {"slice_file_name": "100032-3-0-0.wav", "fsID": "100032", "fold": "5", "classID": "3", "class": "dog_bark"}
+    write_rows(tmp_path / "metadata/UrbanSound8K.csv", [row])
+    write_tone(tmp_path / "audio/fold5/100032-3-0-0.wav")
+    report = check(str(tmp_path))
+    assert problems_of(report) == {"not_genuine": {"100032-3-0-0.wav"}}
+    assert report.problems["detail"].to_pylist() == ["11068 bytes, the genuine one has 56060"]
+
+
 def test_the_five_recordings_in_two_folds_are_told_but_no_finding(real_data):
     """They are part of the official protocol: 152 clips, each recording under two labels."""
     report = check(str(real_data / "UrbanSound8K"))

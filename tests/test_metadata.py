@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from us8k_batch.catalog import metadata
 from us8k_batch.catalog.metadata import parse_csv, parse_parquet
 from us8k_batch.errors import DatasetError
 
@@ -33,19 +34,26 @@ def test_csv_cells_come_back_as_they_were_written(rows):
     assert list(zip(table["a"].to_pylist(), table["b"].to_pylist(), strict=True)) == rows
 
 
+def test_a_line_break_may_lie_where_arrow_divides_the_file(monkeypatch):
+    """Arrow parses a file in blocks; a quoted line break does not end a row, wherever a block ends."""
+    monkeypatch.setattr(metadata, "BLOCK", 64)
+    data = "note,x\n" + "".join(f'"line\n{i}\n",{i}\n' for i in range(100))
+    assert parse_csv("m.csv", data.encode()).table["note"].to_pylist() == [f"line\n{i}\n" for i in range(100)]
+
+
 @given(st.lists(st.sampled_from(["one", '"two\nlines"', '"three\r\nlines\nhere"', ""]), min_size=1, max_size=12))
 def test_a_refused_row_is_named_by_the_line_that_an_editor_shows(lines):
     """Empty lines and quoted line breaks before a row are counted, as an editor counts them."""
     text = "note,x\n" + "".join(f"{line},1\n" if line else "\n" for line in lines) + "wanted,2\n"
-    metadata = parse_csv("m.csv", text.encode())
+    parsed = parse_csv("m.csv", text.encode())
     expected = text[: text.index("wanted")].count("\n") + 1
-    assert f"m.csv, line {expected}: why" in str(metadata.refuse(metadata.table.num_rows - 1, "why"))
+    assert f"m.csv, line {expected}: why" in str(parsed.refuse(parsed.table.num_rows - 1, "why"))
 
 
 def test_a_parquet_row_is_counted_from_one():
     """There are no lines in a Parquet file, so the message says how the row is counted."""
-    metadata = parse_parquet("m.parquet", as_parquet(pa.table({"fold": [1, 2]})))
-    assert str(metadata.refuse(1, "why")) == "m.parquet, row 2 (counted from 1): why"
+    parsed = parse_parquet("m.parquet", as_parquet(pa.table({"fold": [1, 2]})))
+    assert str(parsed.refuse(1, "why")) == "m.parquet, row 2 (counted from 1): why"
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_name():
