@@ -175,8 +175,8 @@ class TinyRun:
     def hash(self, plan: Plan) -> None:
         """Hash the touched clips."""
         ids = plan.clips["clip_id"].take(pa.array(plan.hash)).to_pylist()
-        digests = [self.by_id[clip_id].sha256 for clip_id in ids]
-        self.hashed = pa.table({"clip_id": pa.array(ids, pa.string()), "source_sha256": pa.array(digests, pa.string())})
+        digests = pa.array([self.by_id[clip_id].sha256 for clip_id in ids], pa.string())
+        self.hashed = pa.table({"clip_id": pa.array(ids, pa.string()), "source_sha256": digests})
 
     def hand_out(self, plan: Plan) -> list[tuple[int, list[str]]] | None:
         """Give up what cannot be finished, hand out rows, and return shards and their clips."""

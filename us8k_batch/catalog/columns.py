@@ -13,6 +13,7 @@ from us8k_batch.errors import DatasetError
 PUBLISHED_NAMES = (
     "clip_id", "path", "fold", "label", "group", "row", "n_frames", "duration", "digest", "state",
     "size", "mtime_ns", "etag", "source_sha256", "stage", "error", "detail", "versions",
+    "plan", "shard_sha256", "commit_sha256",
 )  # fmt: skip
 """Names that the published tables give a meaning; no other column of a dataset may have one."""
 PUBLISHED_PREFIX = "mfcc_"

@@ -91,9 +91,10 @@ def number_of(key: str) -> int | None:
     folder, _, name = key.rpartition("/")
     make = {PLANS: plan_key, COMMITS: commit_key, SNAPSHOTS: snapshot_key}.get(folder)
     stem = name.partition(".")[0]
-    number = int(stem) if stem.isascii() and stem.isdigit() else -1
+    if make is None or not (stem.isascii() and stem.isdigit()):
+        return None
     # Nothing but the very key counts, or a stray 7.parquet would be taken for the newest snapshot.
-    return number if make is not None and make(number) == key else None
+    return int(stem) if make(int(stem)) == key else None
 
 
 def split_by_shard(rows: NDArray[np.int64], clips_per_shard: int) -> list[tuple[int, int, int]]:
@@ -133,7 +134,9 @@ class StoreInfo:
     @property
     def commit_schema(self) -> pa.Schema:
         """Columns of a commit."""
-        return RESULT_SCHEMA.append(pa.field("pooled", pa.list_(pa.float32(), self.vector_length)))
+        # Parquet's own name for a list's values, so that what is read is written as the same bytes again.
+        value = pa.field("element", pa.float32())
+        return RESULT_SCHEMA.append(pa.field("pooled", pa.list_(value, self.vector_length)))
 
     def to_bytes(self) -> bytes:
         """Return the JSON that is stored."""
@@ -224,6 +227,6 @@ def _parse(data: bytes, url: str) -> StoreInfo:
         consistent = document["frames"] == info.frames and new_info(config, info.clips_per_shard)
         if not consistent or info.clips_per_chunk < 1 or info.clips_per_shard % info.clips_per_chunk:
             raise StoreError(f"{url}/{INFO}: its frames, shard and chunk sizes contradict each other")
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise StoreError(f"{url}/{INFO}: not the description of a store ({error})") from error
     return info

@@ -42,9 +42,12 @@ def decode(data: bytes, key: str, columns: Sequence[str] | None = None) -> pa.Ta
         If the bytes are not the Parquet that was written.
     """
     try:
-        return pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
+        table = pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
+        if not all(table.column_names):  # names are decoded when they are first looked at
+            raise ValueError("a column has no name")
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamageError(f"{key}: not the Parquet that was written ({error}); run us8k verify") from error
+        raise _damage(key, error) from error
+    return table
 
 
 def metadata_of(table_or_schema: pa.Table | pa.Schema, key: str) -> dict[str, Any]:
@@ -77,8 +80,11 @@ def is_as_written(data: bytes, key: str) -> bool:
         If it cannot be read at all.
     """
     table = decode(data, key)
-    again = encode(table, metadata_of(table, key))
-    return again == data or _writer(again) != _writer(data)
+    try:
+        again = encode(table, metadata_of(table, key))
+        return again == data or _writer(again) != _writer(data)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damage(key, error) from error
 
 
 def read_metadata(objects: Objects, key: str) -> dict[str, Any]:
@@ -102,6 +108,10 @@ def _same_numbers(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
         return False
     zero = pa.scalar(0, one.type)
     return bool(pc.if_else(pc.is_nan(one), zero, one).equals(pc.if_else(pc.is_nan(other), zero, other)))
+
+
+def _damage(key: str, error: Exception) -> DamageError:
+    return DamageError(f"{key}: not the Parquet that was written ({error}); run us8k verify")
 
 
 def _writer(data: bytes) -> str:
