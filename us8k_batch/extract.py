@@ -17,6 +17,7 @@ from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
 from us8k_batch.objects import open_objects
 from us8k_batch.store.commits import ClipResult, Outcome, commit_shard
 from us8k_batch.store.layout import StoreInfo
+from us8k_batch.timing import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class ShardReport:
     audio_seconds: float = 0.0
     read_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time by stage, in seconds."""
+    """Time by stage, in seconds; ``decode`` and ``compute`` are the child's, the others the worker's own."""
 
 
 class Workshop:
@@ -126,6 +127,8 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
     report = ShardReport(task.shard)
     reading = _Reading(open_source(job.root), task, report)
     decoder = workshop.decoder(job)
+    with timed(report.seconds, "start"):
+        decoder.start()
     results: list[ClipResult] = []
     extracted = decoder.extract_many(reading.sources())
     start = time.perf_counter()
@@ -141,12 +144,10 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
         return report
     for result in results:
         _count(report, result)
-    start = time.perf_counter()
     try:
-        report.outcome = commit_shard(open_objects(job.store), job.info, task.shard, results)
+        report.outcome = commit_shard(open_objects(job.store), job.info, task.shard, results, report.seconds)
     except (StorageError, OSError) as error:
         report.message = f"{job.store}: shard {task.shard} cannot be written ({error})"
-    report.seconds["commit"] = time.perf_counter() - start
     return report
 
 
@@ -198,26 +199,23 @@ class _Reading:
         self._read: deque[ClipResult] = deque()
         self.n_read = 0
         self.trouble = ""
-        report.seconds.update(read=0.0, sha256=0.0, decode=0.0, compute=0.0)
+        report.seconds.update(read=0.0, sha256=0.0)
 
     def sources(self) -> Iterator[bytes]:
         """Yield the bytes of the clips that can be read; note the others."""
         seconds = self._report.seconds
         for i, (clip_id, path) in enumerate(self._task.clips):
-            start = time.perf_counter()
             try:
-                data = self._source.read(path, self._task.job.source_bytes)
+                with timed(seconds, "read"):
+                    data = self._source.read(path, self._task.job.source_bytes)
             except ClipError as error:
                 self._note(i, clip_id, None, Failure(error.stage, error.error, str(error)))
                 continue
             except StorageError as error:
                 self._note(i, clip_id, None, Failure("storage", "unreadable", str(error)))
                 continue
-            finally:
-                seconds["read"] += time.perf_counter() - start
-            start = time.perf_counter()
-            digest = hashlib.sha256(data).hexdigest()
-            seconds["sha256"] += time.perf_counter() - start
+            with timed(seconds, "sha256"):
+                digest = hashlib.sha256(data).hexdigest()
             self.n_read += 1
             self._report.read_bytes += len(data)
             self._note(i, clip_id, digest, None)

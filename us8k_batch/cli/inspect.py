@@ -11,12 +11,18 @@ from us8k_batch.cli.base import Output, command
 
 @command("status", "us8k status features/")
 @click.argument("store")
-def status(output: Output, *, store: str) -> int:
+@click.option("--timings", is_flag=True, help="Also say where the time of the last extraction went.")
+def status(output: Output, *, store: str, timings: bool) -> int:
     """Say what is in STORE: clips, folds, classes, failures, parameters, versions, last runs."""
     from us8k_batch.store.status import status as describe
+    from us8k_batch.store.timings import timings as measured
 
     found = describe(store)
-    output.result(_status_text(found), found)
+    text = _status_text(found)
+    if timings:
+        found["timings"] = measured(store)
+        text += "\n" + _timings_text(found["timings"])
+    output.result(text, found)
     return 0
 
 
@@ -98,6 +104,22 @@ def _status_text(found: dict[str, Any]) -> str:
             f"run {run['run_id']}: {run['outcome']}, {run['extracted']} extracted, {run['failed']} failed, "
             f"{run['seconds']:.1f} s with {run['workers']} workers"
         )
+    return "\n".join(lines)
+
+
+def _timings_text(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "timings: no run has extracted anything yet"
+    lines = [
+        f"run {found['run_id']}: {found['clips']} clips, {found['workers']} workers, "
+        f"{found['clips_per_second']:.1f} clips/s while extracting",
+        f"{'stage':<10}{'where':<8}{'ms/clip':>9}{'share':>8}",
+    ]
+    lines.extend(
+        f"{row['stage']:<10}{row['where']:<8}{row['ms_per_clip']:>9.3f}{row['share']:>8.1%}"
+        for row in found["stages"]
+    )
+    lines.append("phases: " + ", ".join(f"{phase} {spent:.1f} s" for phase, spent in found["phases"].items()))
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ from us8k_batch.store.plans import create_plan
 from us8k_batch.store.probe import probe
 from us8k_batch.store.publish import publish
 from us8k_batch.store.state import load_state
+from us8k_batch.timing import timed
 
 ROUNDS = 8
 """Times that a run looks again, because another run created a plan, or a shard was abandoned."""
@@ -62,6 +63,8 @@ class _Run:
     started: float
     began: datetime
     workers: int = 0
+    phases: dict[str, float] = field(default_factory=dict)
+    """Time by phase of the run, in seconds."""
     hashed: pa.Table | None = None
 
     def carry_out(self, found: Prepared) -> Summary:
@@ -81,7 +84,8 @@ class _Run:
                 with contextlib.suppress(Us8kError, OSError):
                     self._publish(found)
                 raise
-            found = self._publish(found)
+            with timed(self.phases, "publish"):
+                found = self._publish(found)
             outcome = "interrupted" if self.stop() else "done"
         except OSError as error:
             raise JobError(
@@ -105,7 +109,10 @@ class _Run:
         )
 
     def _extract(self, found: Prepared, tally: Tally) -> Prepared:
-        with connect(self.options.where, self.options.settings, Workshop) as cluster:
+        with contextlib.ExitStack() as stack:
+            with timed(self.phases, "connect"):
+                cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop))
+                cluster.wait_for_workers()
             crew = Crew(cluster, self.options, self.run_id, self.progress, tally, self.stop)
             crew.preflight(self._check(found))
             self.workers = len(cluster.workers())
@@ -123,15 +130,19 @@ class _Run:
             job = self._job(found, _known(found.info))
             crew.preflight(self._check(found))
         if len(found.plan.hash):
-            self.hashed = crew.hash(job, found.plan)
+            with timed(self.phases, "hash"):
+                self.hashed = crew.hash(job, found.plan)
             found = self._look(found, again=True)
         self.progress.start(found.plan.n_extract)
         for turn in range(ROUNDS):
             if self.stop():
                 return found
             handed_out = self._hand_out(found)
-            if handed_out is not None and not crew.extract(job, handed_out):
-                return found
+            if handed_out is not None:
+                with timed(self.phases, "extract"):
+                    abandoned = crew.extract(job, handed_out)
+                if not abandoned:
+                    return found
             found = self._look(found, again=turn == 0 and handed_out is None)
         raise JobError(f"{found.objects.url}: other runs keep changing it; run the same command again alone")
 
@@ -226,6 +237,7 @@ class _Run:
             "audio_seconds": round(tally.audio_seconds, 3),
             "read_bytes": tally.read_bytes,
             "seconds": round(time.monotonic() - self.started, 3),
+            "phases": {phase: round(spent, 3) for phase, spent in self.phases.items()},
             "worker_seconds": {stage: round(spent, 3) for stage, spent in tally.seconds.items()},
         }
         # A record is worth nothing that its lack would end a run for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,7 @@ from us8k_batch.objects import Objects
 from us8k_batch.store import parquet
 from us8k_batch.store.layout import StoreInfo, commit_key, shard_key
 from us8k_batch.store.shards import Frames, encode_shard
+from us8k_batch.timing import timed
 
 
 class Outcome(StrEnum):
@@ -51,19 +52,29 @@ def digest_frames(frames: Frames) -> str:
     return hashlib.sha256(np.ascontiguousarray(frames, dtype="<f4").tobytes()).hexdigest()
 
 
-def commit_shard(objects: Objects, info: StoreInfo, shard: int, results: Sequence[ClipResult]) -> Outcome:
+def commit_shard(
+    objects: Objects,
+    info: StoreInfo,
+    shard: int,
+    results: Sequence[ClipResult],
+    seconds: MutableMapping[str, float] | None = None,
+) -> Outcome:
     """Create a shard's frames, then its commit; idempotent, and exclusive with abandonment.
 
     The order of the writes is the transaction: frames that no commit refers to are an orphan that nobody
-    reads, and a commit is created only when its frames are durable.
+    reads, and a commit is created only when its frames are durable. `seconds` is told how long each step took.
     """
-    frames = encode_shard(info, [result.frames for result in results])
-    if not _create_or_equal(objects, shard_key(shard), frames):
+    seconds = {} if seconds is None else seconds
+    with timed(seconds, "encode"):
+        frames = encode_shard(info, [result.frames for result in results])
+        record = _encode_commit(info, shard, results, hashlib.sha256(frames).hexdigest())
+    with timed(seconds, "write"):
+        same = _create_or_equal(objects, shard_key(shard), frames)
+    if not same:
         return abandon_shard(objects, info, shard, "its Zarr object holds other bytes")
-    record = _encode_commit(info, shard, results, hashlib.sha256(frames).hexdigest())
-    if not _create_or_equal(objects, commit_key(shard), record):
-        return read_outcome(objects, shard)
-    return Outcome.COMMITTED
+    with timed(seconds, "commit"):
+        same = _create_or_equal(objects, commit_key(shard), record)
+    return Outcome.COMMITTED if same else read_outcome(objects, shard)
 
 
 def abandon_shard(objects: Objects, info: StoreInfo, shard: int, reason: str) -> Outcome:
