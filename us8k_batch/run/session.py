@@ -126,7 +126,8 @@ class _Run:
     def _work(self, found: Prepared, crew: Crew) -> Prepared:
         job = self._job(found, found.info or new_info(self.options.config.with_max_seconds(1.0)))
         if found.info is None:
-            found = self._create(found, crew, job)
+            with timed(self.phases, "measure"):
+                found = self._create(found, crew, job)
             job = self._job(found, _known(found.info))
             crew.preflight(self._check(found))
         if len(found.plan.hash):
