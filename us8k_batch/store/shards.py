@@ -125,14 +125,13 @@ def n_shards(info: StoreInfo, n_rows: int) -> int:
 async def _encode(metadata: bytes, block: NDArray[np.float32]) -> bytes:
     import zarr
     from zarr.core.buffer import default_buffer_prototype
-    from zarr.storage import MemoryStore
+    from zarr.storage import MemoryStore, StorePath
 
-    prototype = default_buffer_prototype()
     memory = MemoryStore()
-    await memory.set("zarr.json", prototype.buffer.from_bytes(metadata))
-    array = await zarr.api.asynchronous.open_array(store=memory, mode="r+", config={"write_empty_chunks": True})
+    # Not through `open_array`, which does not hand `config` on: a shard without a result would not be stored.
+    array = zarr.AsyncArray(json.loads(metadata), StorePath(memory), config={"write_empty_chunks": True})
     await array.setitem(slice(None), block)
-    shard = await memory.get("c/0/0/0", prototype)
+    shard = await memory.get("c/0/0/0", default_buffer_prototype())
     if shard is None:
         raise DamageError("zarr stored no shard")
     return bytes(shard.to_bytes())
