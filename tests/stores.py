@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure
-from us8k_batch.objects import Objects, open_objects
+from us8k_batch.objects import ObjectInfo, Objects, open_objects
 from us8k_batch.plan.plan import Plan, Request, make_plan
 from us8k_batch.plan.snapshot import make_publication
 from us8k_batch.run.prepare import what_is_known
 from us8k_batch.run.work import planned_shards
-from us8k_batch.store.commits import ClipResult, Outcome, abandon_shard, commit_shard
-from us8k_batch.store.layout import StoreInfo, create_info, find_info, new_info
+from us8k_batch.store.commits import ClipResult, Outcome, abandon_shard, commit_shard, digest_frames
+from us8k_batch.store.layout import INDEX_SCHEMA, StoreInfo, create_info, find_info, new_info
 from us8k_batch.store.plans import create_plan
 from us8k_batch.store.publish import publish
 from us8k_batch.store.state import SnapshotRecord, State, load_state
@@ -106,6 +106,35 @@ def make_info(config: FeatureConfig = CONFIG, *, clips_per_shard: int = CLIPS_PE
     return new_info(config, clips_per_shard)
 
 
+def make_index(
+    clips: Iterable[Clip], *, states: Iterable[str | None] | None = None, plans: Iterable[int] | None = None
+) -> pa.Table:
+    """Return the index of rows 0, 1, ..., each holding what was committed of a clip as it was then."""
+    clips = list(clips)
+    found = [make_result(clip, row) for row, clip in enumerate(clips)]
+    failures = [result.failure for result in found]
+    seen = make_catalog(replace(clip, clip_id=f"{i:09d}", fold=0) for i, clip in enumerate(clips))
+    nothing = [None] * len(clips)
+    columns: dict[str, list[Any]] = {
+        "row": list(range(len(clips))),
+        "clip_id": [clip.clip_id for clip in clips],
+        "source_sha256": [result.source_sha256 for result in found],
+        "n_frames": [None if result.frames is None else result.frames.shape[1] for result in found],
+        "duration": [result.duration for result in found],
+        "digest": [None if result.frames is None else digest_frames(result.frames) for result in found],
+        **{
+            name: [failure and getattr(failure, name) for failure in failures]
+            for name in ("stage", "error", "detail")
+        },
+        "state": list(states) if states is not None else nothing,
+        **{name: seen[name].to_pylist() for name in ("size", "mtime_ns", "etag")},
+        "plan": list(plans) if plans is not None else [1] * len(clips),
+        "shard_sha256": nothing,
+        "commit_sha256": nothing,
+    }
+    return pa.table(columns, schema=INDEX_SCHEMA)
+
+
 def make_frames(content: str, *, config: FeatureConfig = CONFIG) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Make a clip's frames, float32, shape (n_mfcc, n_frames): the same for the same content, others for others."""
     seed = int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big")
@@ -137,6 +166,8 @@ class TinyRun:
 
     store: str
     clips: list[Clip]
+    watch: Callable[[Objects], Objects] = lambda objects: objects
+    """What to see the store through."""
     extra: Mapping[str, Callable[[Clip], Any]] | None = None
     info: StoreInfo = field(default_factory=make_info)
     versions: dict[str, str] = field(default_factory=lambda: dict(VERSIONS))
@@ -149,7 +180,7 @@ class TinyRun:
     @property
     def objects(self) -> Objects:
         """The store's objects."""
-        return open_objects(self.store)
+        return self.watch(open_objects(self.store))
 
     @property
     def catalog(self) -> pa.Table:
@@ -272,3 +303,83 @@ def flips(data: bytes, *, most: int, seed: int = 0) -> Iterator[tuple[int, bytes
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
         yield bit, bytes(flipped)
+
+
+class KilledError(Exception):
+    """The writer was killed."""
+
+
+def stop() -> None:
+    """Act as a kill would: nothing after it happens."""
+    raise KilledError
+
+
+class Fuse:
+    """Lets something happen before the n-th time, from 0, that any of the objects seen through it are used."""
+
+    def __init__(self, at: int, happen: Callable[[], Any]) -> None:
+        self._at, self._happen = at, happen
+        self.used = 0
+
+    def __call__(self, objects: Objects) -> Objects:
+        """See a store through it."""
+        return Watched(objects, self)
+
+    def burn(self) -> None:
+        """Count one use."""
+        self.used += 1
+        if self.used == self._at + 1:
+            self._happen()
+
+    @property
+    def blown(self) -> bool:
+        """Whether it has happened."""
+        return self.used > self._at
+
+
+class Watched:
+    """Objects whose every use burns a fuse."""
+
+    def __init__(self, objects: Objects, fuse: Fuse) -> None:
+        self._objects, self._fuse = objects, fuse
+
+    @property
+    def url(self) -> str:
+        """The root."""
+        return self._objects.url
+
+    def _step(self) -> Objects:
+        self._fuse.burn()
+        return self._objects
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes."""
+        return self._step().get(key)
+
+    def get_tail(self, key: str, length: int) -> bytes:
+        """Return an object's end."""
+        return self._step().get_tail(key, length)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Create an object."""
+        return self._step().create(key, data)
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Replace an object."""
+        self._step().replace(key, data)
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        self._step().delete(key)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """List objects."""
+        return self._step().list(prefix, after)
+
+    def leftovers(self) -> Iterator[str]:
+        """List temporary files."""
+        return self._step().leftovers()
+
+    def reader(self) -> Any:
+        """Return the obstore store."""
+        return self._step().reader()

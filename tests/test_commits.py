@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import Clip, change, make_clips, make_frames, make_info, results, stamps
+from stores import Clip, Fuse, KilledError, change, make_clips, make_frames, make_info, results, stamps, stop
 
 from us8k_batch.errors import DamageError, Failure, ObjectNotFoundError
-from us8k_batch.objects import ObjectInfo, Objects, open_objects
+from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
 from us8k_batch.store.commits import (
     ClipResult,
@@ -28,61 +28,6 @@ from us8k_batch.store.commits import (
 from us8k_batch.store.layout import commit_key, shard_key
 
 INFO = make_info()
-
-
-class KilledError(Exception):
-    """The writer was killed."""
-
-
-class Watched:
-    """Objects that let something else happen before the n-th time that they are used."""
-
-    def __init__(self, objects: Objects, at: int, happen: Callable[[], Any]) -> None:
-        self._objects, self._at, self._happen = objects, at, happen
-        self.used = 0
-
-    @property
-    def url(self) -> str:
-        """The root."""
-        return self._objects.url
-
-    def _step(self) -> Objects:
-        self.used += 1
-        if self.used == self._at + 1:
-            self._happen()
-        return self._objects
-
-    def get(self, key: str) -> bytes:
-        """Return an object's bytes."""
-        return self._step().get(key)
-
-    def get_tail(self, key: str, length: int) -> bytes:
-        """Return an object's end."""
-        return self._step().get_tail(key, length)
-
-    def create(self, key: str, data: bytes) -> bool:
-        """Create an object."""
-        return self._step().create(key, data)
-
-    def replace(self, key: str, data: bytes) -> None:
-        """Replace an object."""
-        self._step().replace(key, data)
-
-    def delete(self, key: str) -> None:
-        """Remove an object."""
-        self._step().delete(key)
-
-    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
-        """List objects."""
-        return self._step().list(prefix, after)
-
-    def leftovers(self) -> Iterator[str]:
-        """List temporary files."""
-        return self._step().leftovers()
-
-    def reader(self) -> Any:
-        """Return the obstore store."""
-        return self._step().reader()
 
 
 @pytest.fixture(params=["local", "bucket"])
@@ -136,11 +81,8 @@ def test_the_frames_are_there_before_the_commit_is(tmp_path: Path) -> None:
     objects = open_objects(str(tmp_path))
     made = results(make_clips(4))
 
-    def die() -> None:
-        raise KilledError
-
     with pytest.raises(KilledError):
-        commit_shard(Watched(objects, 1, die), INFO, 0, made)
+        commit_shard(Fuse(1, stop)(objects), INFO, 0, made)
     assert [info.key for info in objects.list("")] == [shard_key(0)]
     assert commit_shard(objects, INFO, 0, made) is Outcome.COMMITTED
     assert agrees(objects, 0) is Outcome.COMMITTED
@@ -178,14 +120,14 @@ def interleavings(first: Callable[[Objects], Any], second: Callable[[Objects], A
     while True:
         objects = open_objects(str(root / str(at)))
         outcomes: list[Any] = []
-        watched = Watched(objects, at, lambda objects=objects, outcomes=outcomes: outcomes.append(second(objects)))
-        outcomes.append(first(watched))
-        if watched.used <= at:
+        fuse = Fuse(at, lambda objects=objects, outcomes=outcomes: outcomes.append(second(objects)))
+        outcomes.append(first(fuse(objects)))
+        if not fuse.blown:
             outcomes.append(second(objects))
         # Both must have been told the same, and what the store says.
         assert set(outcomes) == {agrees(objects, 0)}, at
         yield objects
-        if watched.used <= at:
+        if not fuse.blown:
             return
         at += 1
 
