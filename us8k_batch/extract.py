@@ -20,6 +20,10 @@ from us8k_batch.store.layout import StoreInfo
 from us8k_batch.timing import timed
 
 
+UNANSWERED = 3
+"""Clips of a shard whose storage did not answer, before any did, after which the shard is left for later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What all shards of a run have in common."""
@@ -204,6 +208,7 @@ class _Reading:
     def sources(self) -> Iterator[bytes]:
         """Yield the bytes of the clips that can be read; note the others."""
         seconds = self._report.seconds
+        unanswered = 0
         for i, (clip_id, path) in enumerate(self._task.clips):
             try:
                 with timed(seconds, "read"):
@@ -213,6 +218,10 @@ class _Reading:
                 continue
             except StorageError as error:
                 self._note(i, clip_id, None, Failure("storage", "unreadable", str(error)))
+                unanswered += 1
+                # Every attempt waits for a storage that may be down; the run will ask again for the whole shard.
+                if not (self.n_read or self._task.record_unreadable) and unanswered == UNANSWERED:
+                    return
                 continue
             with timed(seconds, "sha256"):
                 digest = hashlib.sha256(data).hexdigest()
