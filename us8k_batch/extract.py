@@ -19,7 +19,6 @@ from us8k_batch.store.commits import ClipResult, Outcome, commit_shard
 from us8k_batch.store.layout import StoreInfo
 from us8k_batch.timing import timed
 
-
 UNANSWERED = 3
 """Clips of a shard whose storage did not answer, before any did, after which the shard is left for later."""
 
