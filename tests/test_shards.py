@@ -178,3 +178,16 @@ def test_shards_hold_all_rows_and_no_shard_is_empty(rows: int, size: int) -> Non
     n = n_shards(StoreInfo(CONFIG, size, 1), rows)
     assert n * size >= rows
     assert n == 0 or (n - 1) * size < rows
+
+
+@settings(max_examples=30)
+@given(shards())
+def test_a_shard_is_what_zarr_itself_would_write(shard: tuple[StoreInfo, list[Frames | None]]) -> None:
+    """Our encoder makes Zarr's bytes, for any shape of shard; another one would be a format of our own."""
+    info, clips = shard
+    stored: dict[str, object] = {}
+    memory = zarr.storage.MemoryStore(stored)
+    metadata = json.loads(array_metadata(info, len(clips)))
+    array = zarr.Array(zarr.AsyncArray(metadata, zarr.storage.StorePath(memory), config={"write_empty_chunks": True}))
+    array[:] = padded(info, clips)
+    assert stored["c/0/0/0"].to_bytes() == encode_shard(info, clips)

