@@ -134,13 +134,13 @@ def make_plan(clips: pa.Table, known: Known, request: Request, hashed: pa.Table 
     missing = clips["clip_id"].take(pa.array(resolution.where(Status.MISSING)))
     removed = _count_removed(known.published, clips)
     relabelled = _relabelled(clips, known, resolution)
-    waiting = len(resolution.where(Status.NEW, Status.CHANGED, Status.TOUCHED))
+    waiting = resolution.where(Status.NEW, Status.CHANGED, Status.TOUCHED)
     reasons = {
         "nothing was published yet": known.published is None,
         "results were committed after the last publication": known.unsettled,
         "the published tables are not the newest snapshot's": not known.tables_current,
-        "the last publication waited for other clips": known.published is not None
-        and known.published_pending != waiting,
+        "the clips that the last publication waited for left, or are back": known.published_pending > 0
+        and not len(waiting),
         "clips left the dataset": removed > 0,
         "metadata changed, or clips came back": len(relabelled) > 0,
         "other clips are missing than before": _missing_differ(clips, known.published),
