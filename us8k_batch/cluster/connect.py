@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dask.config
 import yaml
+from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster
 
 from us8k_batch.cluster.where import Where
-from us8k_batch.cluster.window import Cluster, Workshop
+from us8k_batch.cluster.window import ANSWER_SECONDS, Cluster, Workshop
 from us8k_batch.errors import RequestError
 from us8k_batch.settings import Settings
 
@@ -42,24 +45,44 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
     # Dask tells every connection at level INFO; its warnings are what a run's log is read for.
     quiet = max(logging.WARNING, logging.getLogger().getEffectiveLevel())
     logging.getLogger("distributed").setLevel(quiet)
+    address = where.scheduler
+    if address is None and where.scheduler_file is not None:
+        address = _read_address(where.scheduler_file)
+    if address is None and where.spec is None:
+        address = dask.config.get("scheduler-address", None)
     with contextlib.ExitStack() as stack:
-        address = where.scheduler or dask.config.get("scheduler-address", None)
-        local = not (where.scheduler or where.scheduler_file or where.spec or address)
-        if where.scheduler or where.scheduler_file:
-            target: Any = where.scheduler
-        elif where.spec:
+        if address is not None:
+            target: Any = address
+        elif where.spec is not None:
             target = stack.enter_context(_from_spec(where.spec))
-        elif address:
-            target = address
         else:
             stack.enter_context(dask.config.set(LOCAL_CONFIG))
             target = stack.enter_context(_local(settings))
         try:
-            client = stack.enter_context(Client(target, scheduler_file=where.scheduler_file))
-        except (OSError, TimeoutError, ValueError) as error:
-            asked = where.scheduler or where.scheduler_file or where.spec or address
+            client = Client(target)
+        except (OSError, ValueError, TypeError, ImportError) as error:
+            asked = address or where.spec or "a local cluster"
             raise RequestError(f"{asked}: no scheduler answers there ({error}); is it running?") from error
-        yield Cluster(client, settings, make, local)
+        stack.callback(client.close, ANSWER_SECONDS)
+        local = address is None and where.spec is None
+        cluster = stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
+        yield cluster
+
+
+def _read_address(file: str) -> str:
+    """Read the file that a scheduler wrote, or that it will write in a moment."""
+    deadline = time.monotonic() + parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+    pause = threading.Event()
+    while True:
+        try:
+            return str(json.loads(Path(file).read_text())["address"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if time.monotonic() > deadline:
+                raise RequestError(
+                    f"{file}: no scheduler's address there ({error}); start one with dask scheduler "
+                    f"--scheduler-file {file}"
+                ) from error
+        pause.wait(0.1)
 
 
 def _local(settings: Settings) -> LocalCluster:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from distributed import Client, KilledWorker, WorkerPlugin, get_worker, performance_report
 
-from us8k_batch.errors import JobError, MissingExtraError
+from us8k_batch.errors import JobError, MissingExtraError, RequestError
 from us8k_batch.settings import Settings
 
 Payload = TypeVar("Payload")
@@ -21,7 +25,11 @@ Result = TypeVar("Result")
 
 PLUGIN = "us8k-workshop"
 TICK_SECONDS = 0.5
+ANSWER_SECONDS = 5.0
+"""How long the scheduler may take to answer; if it lost its connections, Dask would wait for half a minute."""
 _END: Any = object()
+LOST = (CancelledError, OSError, RuntimeError, ValueError, AttributeError)
+"""What a client raises whose scheduler is gone, in whatever state that left it; TimeoutError is an OSError."""
 
 
 class Workshop(Protocol):
@@ -52,22 +60,65 @@ class WorkshopPlugin(WorkerPlugin):  # type: ignore[misc]
         self.workshop.close()
 
 
+class WorkshopMissingError(JobError):
+    """A task came to a worker of a restarted scheduler, which has not been told of the workshop yet."""
+
+
 def _on_worker(function: Callable[[Any, Any], Any], payload: Any) -> Any:
-    return function(get_worker().plugins[PLUGIN].workshop, payload)
+    return _call(get_worker(), function, payload)
 
 
 def _in_loop(function: Callable[[Any, Any], Any], payload: Any, dask_worker: Any) -> Any:
-    return function(dask_worker.plugins[PLUGIN].workshop, payload)
+    return _call(dask_worker, function, payload)
+
+
+def _call(worker: Any, function: Callable[[Any, Any], Any], payload: Any) -> Any:
+    plugin = worker.plugins.get(PLUGIN)
+    if plugin is None:
+        raise WorkshopMissingError(f"{worker.address}: has no workshop")
+    return function(plugin.workshop, payload)
+
+
+@dataclass(slots=True)
+class _Task(Generic[Payload]):
+    """A payload that is submitted and not answered."""
+
+    payload: Payload
+    number: int
+    attempt: int
+    deaths: int
+    """Times that its worker died of it, as far as the scheduler can tell."""
+    future: Any
 
 
 class Cluster:
     """A connection to a cluster whose workers have a workshop."""
 
     def __init__(self, client: Client, settings: Settings, make: Callable[[], Workshop], local: bool) -> None:
+        """Give every worker a workshop.
+
+        Raises
+        ------
+        RequestError
+            If a worker cannot make it.
+        """
         self._client = client
+        self._address = client.scheduler.address
         self._settings = settings
         self._plugin = (make, not local)
-        client.register_plugin(WorkshopPlugin(*self._plugin))
+        try:
+            self._equip()
+        except LOST as error:
+            raise self._no_workers() from error
+        except Exception as error:  # whatever a worker's imports raise
+            raise RequestError(
+                f"a worker cannot be used ({type(error).__name__}: {error}); install the same lock everywhere"
+            ) from error
+
+    def close(self) -> None:
+        """Disconnect."""
+        with contextlib.suppress(*LOST):
+            self._client.close(ANSWER_SECONDS)
 
     @property
     def dashboard_link(self) -> str:
@@ -76,26 +127,38 @@ class Cluster:
 
     @contextlib.contextmanager
     def performance_report(self, file: str | None) -> Iterator[None]:
-        """Write Dask's performance report of the block to a file, if one is given.
+        """Write Dask's performance report of the block to a file, if one is given and the scheduler lives.
 
         Raises
         ------
         MissingExtraError
             If bokeh, which draws it, is not installed.
+        RequestError
+            If the file cannot be written.
         """
         if file is None:
             yield
             return
         if importlib.util.find_spec("bokeh") is None:
             raise MissingExtraError("--performance-report: install us8k-batch[dashboard]")
-        with performance_report(filename=file):
+        try:
+            Path(file).touch()
+        except OSError as error:
+            raise RequestError(f"--performance-report {file}: {error.strerror}") from error
+        report = performance_report(filename=file)
+        report.__enter__()
+        try:
             yield
+        finally:
+            # It is worth nothing that its lack would end a run for.
+            with contextlib.suppress(*LOST):
+                report.__exit__(None, None, None)
 
     def workers(self) -> dict[str, int]:
         """Return the number of threads of every worker, by address; empty while there is no scheduler."""
         try:
-            return dict(self._client.nthreads())
-        except (OSError, TimeoutError, RuntimeError, ValueError):
+            return dict(self._client.nthreads(callback_timeout=ANSWER_SECONDS))
+        except LOST:
             return {}
 
     def wait_for_workers(self) -> None:
@@ -106,14 +169,14 @@ class Cluster:
         JobError
             If none comes before the deadline.
         """
-        try:
-            self._client.wait_for_workers(1, timeout=self._settings.worker_deadline)
-        except TimeoutError as error:
-            raise self._no_workers() from error
+        self._await_workers(lambda: False)
 
-    def on_each_worker(self, function: Callable[[Any, Any], Result], payload: Any) -> dict[str, Result]:
-        """Call ``function(workshop, payload)`` once on every worker."""
-        return dict(self._client.run(_in_loop, function, payload))
+    def on_each_worker(self, function: Callable[[Any, Any], Result], payload: Any) -> dict[str, Result | Exception]:
+        """Call ``function(workshop, payload)`` once on every worker; an error is returned in place of a result."""
+        try:
+            return dict(self._client.run(_in_loop, function, payload, on_error="return"))
+        except LOST as error:
+            raise self._no_workers() from error
 
     def run(
         self,
@@ -121,7 +184,6 @@ class Cluster:
         function: Callable[[Any, Payload], Result],
         payloads: Iterator[Payload],
         stop: Callable[[], bool] = lambda: False,
-        idle: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Payload, Result]]:
         """Call ``function(workshop, payload)`` for every payload, a bounded number at a time.
 
@@ -134,9 +196,7 @@ class Cluster:
         function, payloads
             What to call; payloads are taken as room becomes free.
         stop : callable
-            Once it returns true, no payload is taken any more; those submitted are finished.
-        idle : callable
-            Called at least twice a second.
+            Once it returns true, no payload is taken any more; those submitted are finished if there are workers.
 
         Yields
         ------
@@ -149,13 +209,13 @@ class Cluster:
             If there is no worker for too long, or one payload is lost again and again.
         """
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        running: dict[str, tuple[Payload, int, Any]] = {}
-        numbers = iter(range(1 << 62))
+        running: dict[str, _Task[Payload]] = {}
+        numbers = itertools.count()
 
-        def submit(payload: Payload, number: int, attempt: int) -> None:
+        def submit(payload: Payload, number: int, attempt: int, deaths: int) -> None:
             key = f"{name}-{number}-{attempt}"
             future = self._client.submit(_on_worker, function, payload, key=key, pure=False, retries=0)
-            running[key] = (payload, attempt, future)
+            running[key] = _Task(payload, number, attempt, deaths, future)
             future.add_done_callback(done.put)
 
         def fill() -> None:
@@ -164,60 +224,84 @@ class Cluster:
                 payload = next(payloads, _END)
                 if payload is _END:
                     return
-                submit(payload, next(numbers), 1)
+                submit(payload, next(numbers), 1, 0)
 
         fill()
         while running:
             try:
-                future = done.get(timeout=TICK_SECONDS)
+                key = done.get(timeout=TICK_SECONDS).key
             except queue.Empty:
-                idle()
-                self._check_workers()
+                if not self.workers() and not self._await_workers(stop):
+                    return
                 continue
-            idle()
-            payload, attempt, _ = running.pop(future.key, (None, 0, None))
-            if not attempt:
-                continue
-            if future.status == "finished":
-                result = future.result()
-                future.release()
-                yield payload, result  # type: ignore[misc]
+            task = running.pop(key)
+            answer = self._fetch(task)
+            if answer:
+                yield task.payload, answer[0]
                 fill()
+            elif self._await_workers(stop):
+                submit(task.payload, task.number, task.attempt + 1, task.deaths)
             else:
-                self._consider(future, attempt)
-                submit(payload, int(future.key.rsplit("-", 2)[1]), attempt + 1)  # type: ignore[arg-type]
+                return
 
-    def _consider(self, future: Any, attempt: int) -> None:
-        """Return once a lost task may be submitted again; raise if it should not be."""
-        if future.status == "error":
-            error = future.exception()
-            if not isinstance(error, KilledWorker):
-                raise JobError(f"{future.key}: {type(error).__name__}: {error}") from error
-            if attempt >= self._settings.attempts:
+    def _fetch(self, task: _Task[Any]) -> list[Any]:
+        """Return a task's result in a list, or an empty one if it is to be submitted again."""
+        future = task.future
+        try:
+            if future.status == "finished":
+                result = future.result(timeout=ANSWER_SECONDS)
+                future.release()
+                return [result]
+            if future.status == "error":
+                self._judge(task, future.exception(timeout=ANSWER_SECONDS))
+        except JobError:
+            raise
+        except (CancelledError, OSError):
+            pass  # the result lay on a worker that is gone, or the scheduler is gone
+        except Exception as error:  # it lay on a worker that is gone, and computing it again failed
+            self._judge(task, error)
+        return []
+
+    def _judge(self, task: _Task[Any], error: BaseException) -> None:
+        """Return if a task that failed may be submitted again.
+
+        Raises
+        ------
+        JobError
+            If it should not be.
+        """
+        key = task.future.key
+        if isinstance(error, KilledWorker):
+            task.deaths += 1
+            if task.deaths >= self._settings.attempts:
                 raise JobError(
-                    f"{future.key}: its worker died {attempt} times (out of memory?); look at the workers' "
-                    "logs, give them more memory or use smaller shards, and run the same command again"
+                    f"{key}: its worker died {task.deaths} times (out of memory?); look at the workers' logs, "
+                    "give them more memory or use smaller shards, and run the same command again"
                 ) from error
-        self._recover()
+        elif not isinstance(error, WorkshopMissingError):
+            raise JobError(f"{key}: {type(error).__name__}: {error}") from error
 
-    def _recover(self) -> None:
+    def _await_workers(self, stop: Callable[[], bool]) -> bool:
+        """Wait until there are workers, and equip them; return false if the run is asked to stop before."""
         deadline = time.monotonic() + self._settings.worker_deadline
         pause = threading.Event()
-        while not self.workers():
+        while True:
+            if self.workers():
+                # A scheduler that was started anew knows nothing of the workshop; another one does nothing.
+                with contextlib.suppress(*LOST):
+                    self._equip()
+                    return True
+            if stop():
+                return False
             if time.monotonic() > deadline:
                 raise self._no_workers()
             if self._client.status == "closed":
-                self._reconnect()
+                with contextlib.suppress(*LOST):
+                    self._client = Client(self._address, timeout=ANSWER_SECONDS)
             pause.wait(TICK_SECONDS)
+
+    def _equip(self) -> None:
         self._client.register_plugin(WorkshopPlugin(*self._plugin))
-
-    def _reconnect(self) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
-            self._client = Client(self._client.scheduler.address, timeout=5)
-
-    def _check_workers(self) -> None:
-        if not self.workers():
-            self._recover()
 
     def _no_workers(self) -> JobError:
         return JobError(

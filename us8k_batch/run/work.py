@@ -47,8 +47,9 @@ class Crew:
             Naming the worker and what differs.
         """
         self.cluster.wait_for_workers()
-        problems = self.cluster.on_each_worker(inspect_worker, check)
-        for address, problem in sorted(problems.items()):
+        for address, problem in sorted(self.cluster.on_each_worker(inspect_worker, check).items()):
+            if isinstance(problem, OSError):
+                continue  # it died meanwhile; the one in its place is inspected before its first task
             if problem:
                 raise RequestError(f"worker {address}: {problem}")
 

@@ -1,0 +1,56 @@
+"""Tasks for workers; a module of its own, because workers import what they are to call."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Bench:
+    """A workshop: notes in a folder what becomes of it."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One payload."""
+
+    folder: str
+    number: int
+    wait_for: str = ""
+    """A file in the folder without which the task does not end."""
+
+    def note(self) -> None:
+        """Leave a file that says the task began."""
+        (Path(self.folder) / f"{self.number}.{os.getpid()}").touch()
+
+
+def answer(bench: Bench, work: Work) -> int:
+    """Answer at once, or when the file is there."""
+    work.note()
+    pause = threading.Event()
+    while work.wait_for and not (Path(work.folder) / work.wait_for).exists():
+        pause.wait(0.01)
+    return work.number
+
+
+def die(bench: Bench, work: Work) -> int:
+    """Take the worker along."""
+    work.note()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return work.number
+
+
+def complain(bench: Bench, work: Work) -> int:
+    """Fail as no task of ours should."""
+    raise ZeroDivisionError(f"task {work.number}")
+
+
+def where_am_i(bench: Bench, work: Work) -> int:
+    """Tell the worker's process id."""
+    return os.getpid()
