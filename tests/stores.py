@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -269,6 +270,12 @@ def run(store: str | Path, clips: list[Clip], **options: Any) -> TinyRun:
     return done
 
 
+def copy(store: str | Path, target: str | Path) -> str:
+    """Copy a local store, file by file; return where to."""
+    shutil.copytree(store, target)
+    return str(target)
+
+
 def files(store: str | Path, *, but: tuple[str, ...] = ("runs", "snapshots", "lease")) -> dict[str, bytes]:
     """Return a store's objects by key, but for the folders that may differ between equal stores."""
     objects = open_objects(str(store))
@@ -332,22 +339,29 @@ def stop() -> None:
     raise KilledError
 
 
-class Fuse:
-    """Lets something happen before the n-th time, from 0, that any of the objects seen through it are used."""
+WRITES = ("create", "replace", "delete")
 
-    def __init__(self, at: int, happen: Callable[[], Any]) -> None:
-        self._at, self._happen = at, happen
+
+class Fuse:
+    """Lets something happen before the n-th time, from 0, that any of the objects seen through it are used.
+
+    A kill before a read leaves what a kill before the next write does, so `uses` can be `WRITES` alone.
+    """
+
+    def __init__(self, at: int, happen: Callable[[], Any], *, uses: tuple[str, ...] = ()) -> None:
+        self._at, self._happen, self._uses = at, happen, uses
         self.used = 0
 
     def __call__(self, objects: Objects) -> Objects:
         """See a store through it."""
         return Watched(objects, self)
 
-    def burn(self) -> None:
+    def burn(self, use: str) -> None:
         """Count one use."""
-        self.used += 1
-        if self.used == self._at + 1:
-            self._happen()
+        if use in self._uses or not self._uses:
+            self.used += 1
+            if self.used == self._at + 1:
+                self._happen()
 
     @property
     def blown(self) -> bool:
@@ -366,38 +380,38 @@ class Watched:
         """The root."""
         return self._objects.url
 
-    def _step(self) -> Objects:
-        self._fuse.burn()
+    def _step(self, use: str) -> Objects:
+        self._fuse.burn(use)
         return self._objects
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes."""
-        return self._step().get(key)
+        return self._step("get").get(key)
 
     def get_tail(self, key: str, length: int) -> bytes:
         """Return an object's end."""
-        return self._step().get_tail(key, length)
+        return self._step("get_tail").get_tail(key, length)
 
     def create(self, key: str, data: bytes) -> bool:
         """Create an object."""
-        return self._step().create(key, data)
+        return self._step("create").create(key, data)
 
     def replace(self, key: str, data: bytes) -> None:
         """Replace an object."""
-        self._step().replace(key, data)
+        self._step("replace").replace(key, data)
 
     def delete(self, key: str) -> None:
         """Remove an object."""
-        self._step().delete(key)
+        self._step("delete").delete(key)
 
     def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """List objects."""
-        return self._step().list(prefix, after)
+        return self._step("list").list(prefix, after)
 
     def leftovers(self) -> Iterator[str]:
         """List temporary files."""
-        return self._step().leftovers()
+        return self._step("leftovers").leftovers()
 
     def reader(self) -> Any:
         """Return the obstore store."""
-        return self._step().reader()
+        return self._step("reader").reader()

@@ -92,7 +92,7 @@ def published_id(objects: Objects, key: str) -> str | None:
         value = parquet.read_metadata(objects, key).get("snapshot_id")
     except (ObjectNotFoundError, DamageError):
         return None
-    return str(value)
+    return value if isinstance(value, str) else None
 
 
 def tables_current(objects: Objects, info: StoreInfo, state: State) -> bool:
