@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from us8k_batch.catalog.source import Source, open_source
+from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
 from us8k_batch.errors import ClipError, Failure, StorageError
 from us8k_batch.features.decoder import Decoder
 from us8k_batch.features.engine import Features
@@ -80,15 +82,18 @@ class Workshop:
     """What a worker keeps between tasks: a decoder per thread, and connections."""
 
     def __init__(self) -> None:
-        self._decoders: dict[int, tuple[Job, Decoder]] = {}
+        self._decoders: dict[int, tuple[tuple[object, ...], Decoder]] = {}
         self._lock = threading.Lock()
+        self.fit_for: deque[object] = deque(maxlen=8)
+        """What this worker was found fit for, the last of it; so that it is not inspected before every task."""
 
     def decoder(self, job: Job) -> Decoder:
         """Return this thread's decoder; it is started anew when another job needs another one."""
         thread = threading.get_ident()
+        needs = (job.info.config, job.engine, job.clip_memory, job.clip_seconds)
         with self._lock:
             kept = self._decoders.get(thread)
-        if kept is not None and kept[0] == job:
+        if kept is not None and kept[0] == needs:
             return kept[1]
         if kept is not None:
             kept[1].close()
@@ -99,7 +104,7 @@ class Workshop:
             deadline_seconds=job.clip_seconds,
         )
         with self._lock:
-            self._decoders[thread] = (job, decoder)
+            self._decoders[thread] = (needs, decoder)
         return decoder
 
     def close(self) -> None:
@@ -141,7 +146,7 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
     results.extend(reading.unreadable_before())
     waited = time.perf_counter() - start
     report.seconds["wait"] = max(0.0, waited - report.seconds["read"] - report.seconds["sha256"])
-    if not (reading.n_read or task.record_unreadable):
+    if not (reading.answered or task.record_unreadable):
         report.unreadable = True
         report.message = reading.trouble
         return report
@@ -174,6 +179,16 @@ def hash_clips(workshop: Workshop, task: ShardTask) -> list[tuple[str, str]]:  #
     return hashed
 
 
+def any_readable(workshop: Workshop, task: ShardTask) -> bool:  # noqa: ARG001
+    """Tell whether any of some clips can be read."""
+    source = open_source(task.job.root)
+    for _, path in task.clips:
+        with contextlib.suppress(ClipError, StorageError):
+            source.read_head(path, 1)
+            return True
+    return False
+
+
 def longest_clip(workshop: Workshop, task: ShardTask) -> float:
     """Return the longest duration that the headers of some clips tell, in seconds; 0 if none can be read."""
     source = open_source(task.job.root)
@@ -200,7 +215,8 @@ class _Reading:
         self._report = report
         self._first = task.shard * task.job.info.clips_per_shard
         self._read: deque[ClipResult] = deque()
-        self.n_read = 0
+        self.answered = False
+        """Whether the storage gave any clip's bytes, or said for certain that they are no clip's."""
         self.trouble = ""
         report.seconds.update(read=0.0, sha256=0.0)
 
@@ -213,18 +229,20 @@ class _Reading:
                 with timed(seconds, "read"):
                     data = self._source.read(path, self._task.job.source_bytes)
             except ClipError as error:
+                # A lost mount or an expired login looks as if every clip were missing or forbidden.
+                self.answered |= not isinstance(error, MissingClipError | PermissionDeniedError)
                 self._note(i, clip_id, None, Failure(error.stage, error.error, str(error)))
                 continue
             except StorageError as error:
                 self._note(i, clip_id, None, Failure("storage", "unreadable", str(error)))
                 unanswered += 1
                 # Every attempt waits for a storage that may be down; the run will ask again for the whole shard.
-                if not (self.n_read or self._task.record_unreadable) and unanswered == UNANSWERED:
+                if not (self.answered or self._task.record_unreadable) and unanswered == UNANSWERED:
                     return
                 continue
             with timed(seconds, "sha256"):
                 digest = hashlib.sha256(data).hexdigest()
-            self.n_read += 1
+            self.answered = True
             self._report.read_bytes += len(data)
             self._note(i, clip_id, digest, None)
             yield data

@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 
+import us8k_batch
 from us8k_batch.catalog.source import open_source
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError, StorageError, Us8kError
@@ -19,7 +20,7 @@ class Check:
     """What the client has, and every worker must have too."""
 
     versions: dict[str, str]
-    """Engine and numeric library versions."""
+    """Versions of this package, of the engine and of numeric libraries."""
     config: FeatureConfig
     engine: str
     root: str
@@ -32,7 +33,7 @@ class Check:
     """Hex sha256 of the store's description; None if it is still to be created."""
 
 
-def inspect_worker(workshop: object, check: Check) -> str:  # noqa: ARG001  # called on a worker, with its workshop
+def inspect_worker(check: Check) -> str:
     """Return what makes this worker unfit, and what to do; an empty string if nothing does."""
     try:
         return _versions(check) or _dataset(check) or _store(check)
@@ -41,7 +42,7 @@ def inspect_worker(workshop: object, check: Check) -> str:  # noqa: ARG001  # ca
 
 
 def _versions(check: Check) -> str:
-    here = numeric_versions(check.config, check.engine)
+    here = {"us8k_batch": us8k_batch.__version__, **numeric_versions(check.config, check.engine)}
     different = [
         f"{name} {here.get(name, 'is missing')} (client: {version})"
         for name, version in check.versions.items()

@@ -74,6 +74,8 @@ def _run(name: str, function: Callable[..., int], output: Output, options: dict[
         # The reader of our output went away, as `| head` does; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        status, message = 1, str(error)
     click.echo(f"us8k {name}: {message}", err=True)
     if output.as_json:
         click.echo(json.dumps({"error": message, "exit_status": status}))

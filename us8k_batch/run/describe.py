@@ -81,7 +81,7 @@ def _explain(found: Prepared, clip_id: str) -> str:
     plan = found.plan
     at = pc.index(plan.clips["clip_id"], clip_id).as_py()
     if at < 0:
-        raise RequestError(f"--explain {clip_id}: the dataset has no such clip (clip_id is case-sensitive)")
+        return _explain_absent(found, clip_id)
     clip = plan.clips.slice(at, 1).to_pylist()[0]
     status = Status(int(plan.resolution.status[at]))
     place = int(plan.resolution.place[at])
@@ -106,6 +106,20 @@ def _explain(found: Prepared, clip_id: str) -> str:
     if at in plan.relabelled:
         text += "; its metadata changed and will be published"
     return text
+
+
+def _explain_absent(found: Prepared, clip_id: str) -> str:
+    index = found.state.index if found.state else None
+    rows = index.filter(pc.equal(index["clip_id"], clip_id)).to_pylist() if index else []
+    if not rows:
+        raise RequestError(
+            f"--explain {clip_id}: neither dataset nor store has such a clip (clip_id is case-sensitive)"
+        )
+    if rows[-1]["state"] == "removed":
+        return f"will not run: it left the dataset; row {rows[-1]['row']} is kept in case that it returns"
+    return (
+        f"will not run: the dataset does not name it any more; row {rows[-1]['row']} will leave the published tables"
+    )
 
 
 def _last_rate(objects: Objects) -> float | None:

@@ -9,23 +9,47 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 
-@contextlib.contextmanager
-def asked_to_stop(tell: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether the run was asked to stop; only a main thread can be asked."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
+class Stop:
+    """Whether the run was asked to stop."""
 
-    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature is Python's
-        if asked.is_set():
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._asked = threading.Event()
+        self._tell = tell
+        self._in_hand = True
+
+    def __call__(self) -> bool:
+        """Tell whether the run was asked to stop."""
+        return self._asked.is_set()
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let the first signal end the block, as `KeyboardInterrupt`: there is nothing in hand to finish."""
+        self._in_hand = False
+        try:
+            yield
+        finally:
+            self._in_hand = True
+
+    def ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature is Python's
+        """Take a signal."""
+        if self._asked.is_set() or not self._in_hand:
+            self._asked.set()
             raise KeyboardInterrupt
-        asked.set()
-        tell("stopping: finishing the shards in hand, then publishing; once more to stop at once")
+        self._asked.set()
+        with contextlib.suppress(RuntimeError):  # the signal came while a line was being printed
+            self._tell("stopping: finishing the shards in hand, then publishing; once more to stop at once")
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+@contextlib.contextmanager
+def asked_to_stop(tell: Callable[[str], None]) -> Iterator[Stop]:
+    """Take the signals while the block runs; only a main thread can be asked."""
+    stop = Stop(tell)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

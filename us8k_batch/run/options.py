@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,20 +49,20 @@ class Options:
     """Write Dask's performance report to this file."""
 
     def __post_init__(self) -> None:
-        """Refuse a limit that is neither a number nor a percentage."""
-        self.too_many_failures(0, 1)
+        """Refuse a limit or size that cannot be meant."""
+        if self.clips_per_shard is not None and self.clips_per_shard < 1:
+            raise ConfigError(f"--clips-per-shard {self.clips_per_shard}: expected 1 or more")
+        if self.max_failures is not None and not re.fullmatch(r"\d+|\d+(\.\d+)?%", self.max_failures, re.ASCII):
+            raise ConfigError(f"--max-failures {self.max_failures}: expected a number such as 50, or 5%")
 
     def too_many_failures(self, failed: int, done: int) -> bool:
         """Tell whether the run is hopeless; a percentage counts once 100 clips are done."""
         limit = self.max_failures
         if limit is None:
             return False
-        try:
-            if limit.endswith("%"):
-                return done >= 100 and 100 * failed > float(limit[:-1]) * done
-            return failed > int(limit)
-        except ValueError as error:
-            raise ConfigError(f"--max-failures {limit}: expected a number such as 50, or 5%") from error
+        if limit.endswith("%"):
+            return done >= 100 and 100 * failed > float(limit[:-1]) * done
+        return failed > int(limit)
 
 
 class Progress(Protocol):

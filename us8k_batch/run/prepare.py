@@ -15,7 +15,7 @@ from us8k_batch.features.engine import numeric_versions
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.plan.plan import Known, Plan, Request, make_plan
 from us8k_batch.run.options import Options, Summary
-from us8k_batch.store.layout import INDEX_SCHEMA, PLAN_SCHEMA, StoreInfo, check_same, find_info
+from us8k_batch.store.layout import INDEX_SCHEMA, PLAN_SCHEMA, StoreInfo, check_same, find_info, new_info
 from us8k_batch.store.publish import tables_current
 from us8k_batch.store.state import State, load_state
 
@@ -44,6 +44,20 @@ def prepare(options: Options) -> Prepared:
     if not len(catalog.clips):
         raise RequestError(f"{options.dataset}: the dataset has no clips; expected at least one row")
     objects = open_objects(options.store)
+    info = find_store(options, objects)
+    if info is None and options.config.max_seconds is not None:
+        new_info(options.config, options.clips_per_shard)  # refuses what does not fit a shard
+    return look_again(options, catalog, objects, info)
+
+
+def find_store(options: Options, objects: Objects) -> StoreInfo | None:
+    """Read a store's description, or return None where there is no store.
+
+    Raises
+    ------
+    RequestError
+        If it was made with other parameters than those asked for.
+    """
     info = find_info(objects)
     if info is not None:
         check_same(info, options.config, set(options.given), objects.url)
@@ -52,7 +66,7 @@ def prepare(options: Options) -> Prepared:
                 f"{objects.url}: has {info.clips_per_shard} clips per shard, fixed when it was created; "
                 "leave --clips-per-shard out, or extract into a new store"
             )
-    return look_again(options, catalog, objects, info)
+    return info
 
 
 def look_again(

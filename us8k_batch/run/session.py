@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import us8k_batch
 from us8k_batch.cluster.connect import connect
-from us8k_batch.errors import JobError, StorageError, Us8kError
+from us8k_batch.errors import JobError, RequestError, RunInterruptedError, StorageError, Us8kError
 from us8k_batch.extract import Job, Workshop
 from us8k_batch.plan.snapshot import make_publication
 from us8k_batch.preflight import Check
-from us8k_batch.run.interrupt import asked_to_stop
+from us8k_batch.run.interrupt import Stop, asked_to_stop
 from us8k_batch.run.options import Options, Progress, Summary
-from us8k_batch.run.prepare import Prepared, guard_removal, look_again, summarise, versions
+from us8k_batch.run.prepare import Prepared, find_store, guard_removal, look_again, summarise, versions
 from us8k_batch.run.record import Tally, new_run_id, without_secrets, write_record
 from us8k_batch.run.work import Crew, planned_shards
 from us8k_batch.store.commits import abandon_shard
@@ -45,11 +46,17 @@ def hold_and_work(options: Options, progress: Progress, found: Prepared, started
     """
     probe(found.objects)
     run_id = new_run_id()
-    with (
-        hold(found.objects, this_process(run_id), force=options.force, tell=progress.tell),
-        asked_to_stop(progress.tell) as stop,
-    ):
-        return _Run(options, progress, run_id, stop, started, datetime.now(UTC)).carry_out(found)
+    try:
+        with (
+            hold(found.objects, this_process(run_id), force=options.force, tell=progress.tell),
+            asked_to_stop(progress.tell) as stop,
+        ):
+            return _Run(options, progress, run_id, stop, found, started).carry_out()
+    except OSError as error:
+        raise JobError(
+            f"{found.objects.url}: {error.strerror or error}; what is committed stays: mend the storage, "
+            "then run the same command again"
+        ) from error
 
 
 @dataclass(slots=True)
@@ -59,143 +66,149 @@ class _Run:
     options: Options
     progress: Progress
     run_id: str
-    stop: Callable[[], bool]
+    stop: Stop
+    found: Prepared
+    """What it found when it looked last."""
     started: float
-    began: datetime
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    planned: dict[str, int] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
     workers: int = 0
     phases: dict[str, float] = field(default_factory=dict)
     """Time by phase of the run, in seconds."""
     hashed: pa.Table | None = None
 
-    def carry_out(self, found: Prepared) -> Summary:
+    def carry_out(self) -> Summary:
         """Extract what the plan says, publish, and leave a record, whatever happens."""
-        tally = Tally()
-        # Another run may have worked on the store until this one got the lease.
-        found = look_again(self.options, found.catalog, found.objects, found.info)
-        guard_removal(self.options, found.plan)
-        counts = found.plan.counts()
-        outcome = "failed"
+        # Another run may have worked on the store, or made it, until this one got the lease.
+        self.found = replace(self.found, info=find_store(self.options, self.found.objects))
+        self._look(again=True)
+        guard_removal(self.options, self.found.plan)
+        self.planned = self.found.plan.counts()
+        outcome: str | None = "failed"
         try:
             try:
-                if found.info is None or len(found.plan.hash) or found.plan.n_extract:
-                    found = self._extract(found, tally)
+                if self.found.info is None or len(self.found.plan.hash) or self.found.plan.n_extract:
+                    self._extract()
             except JobError:
                 # What is committed is worth publishing, and the table says that it is not complete.
                 with contextlib.suppress(Us8kError, OSError):
-                    self._publish(found)
+                    self._publish()
                 raise
             with timed(self.phases, "publish"):
-                found = self._publish(found)
+                self._publish()
             outcome = "interrupted" if self.stop() else "done"
-        except OSError as error:
-            raise JobError(
-                f"{found.objects.url}: {error.strerror or error}; what is committed stays: mend the storage, "
-                "then run the same command again"
-            ) from error
+        except RequestError:
+            outcome = None
+            raise
+        except (KeyboardInterrupt, RunInterruptedError):
+            outcome = "interrupted"
+            raise
         finally:
             self.progress.finish()
-            self._record(found, counts, tally, outcome)
-        summary = summarise(found, counts, self.started)
+            if outcome is not None:
+                self._record(outcome)
         seconds = time.monotonic() - self.started
         return replace(
-            summary,
+            summarise(self.found, self.planned, self.started),
             run_id=self.run_id,
-            extracted=tally.extracted,
-            failed=tally.failed,
-            audio_seconds=round(tally.audio_seconds, 3),
-            clips_per_second=round((tally.extracted + tally.failed) / seconds, 2),
+            extracted=self.tally.extracted,
+            failed=self.tally.failed,
+            audio_seconds=round(self.tally.audio_seconds, 3),
+            clips_per_second=round((self.tally.extracted + self.tally.failed) / seconds, 2),
             workers=self.workers,
-            interrupted=self.stop() and not found.plan.nothing_to_do,
+            interrupted=self.stop() and not self.found.plan.nothing_to_do,
         )
 
-    def _extract(self, found: Prepared, tally: Tally) -> Prepared:
+    def _extract(self) -> None:
         with contextlib.ExitStack() as stack:
-            with timed(self.phases, "connect"):
-                cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop))
-                cluster.wait_for_workers()
-            crew = Crew(cluster, self.options, self.run_id, self.progress, tally, self.stop)
-            crew.preflight(self._check(found))
+            with self.stop.at_once():
+                with timed(self.phases, "connect"):
+                    cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop))
+                    cluster.wait_for_workers()
+                crew = Crew(cluster, self.options, self.run_id, self.progress, self.tally, self.stop)
+                crew.preflight(self._check())
             self.workers = len(cluster.workers())
             self.progress.tell(f"{self.workers} workers; dashboard {cluster.dashboard_link}")
             with cluster.performance_report(self.options.performance_report):
-                found = self._work(found, crew)
-            if self.options.performance_report:
-                self._keep_report(found, self.options.performance_report)
-        return found
+                self._work(crew)
+        if self.options.performance_report:
+            self._keep_report(self.options.performance_report)
 
-    def _work(self, found: Prepared, crew: Crew) -> Prepared:
-        job = self._job(found, found.info or new_info(self.options.config.with_max_seconds(1.0)))
-        if found.info is None:
+    def _work(self, crew: Crew) -> None:
+        if self.found.info is None:
             with timed(self.phases, "measure"):
-                found = self._create(found, crew, job)
-            job = self._job(found, _known(found.info))
-            crew.preflight(self._check(found))
-        if len(found.plan.hash):
+                self._create(crew)
+            crew.preflight(self._check())
+        job = self._job(_known(self.found.info))
+        if len(self.found.plan.hash):
             with timed(self.phases, "hash"):
-                self.hashed = crew.hash(job, found.plan)
-            found = self._look(found, again=True)
-        self.progress.start(found.plan.n_extract)
+                self.hashed = crew.hash(job, self.found.plan)
+            self._look(again=True)
+        self.progress.start(self.found.plan.n_extract)
         for turn in range(ROUNDS):
             if self.stop():
-                return found
-            handed_out = self._hand_out(found)
+                return
+            handed_out = self._hand_out()
             if handed_out is not None:
                 with timed(self.phases, "extract"):
-                    abandoned = crew.extract(job, handed_out)
+                    abandoned = crew.extract(job, handed_out, self.found.catalog.clips)
                 if not abandoned:
-                    return found
-            found = self._look(found, again=turn == 0 and handed_out is None)
-        raise JobError(f"{found.objects.url}: other runs keep changing it; run the same command again alone")
+                    return
+            self._look(again=turn == 0 and handed_out is None)
+        raise JobError(f"{self.found.objects.url}: other runs keep changing it; run the same command again alone")
 
-    def _create(self, found: Prepared, crew: Crew, job: Job) -> Prepared:
+    def _create(self, crew: Crew) -> None:
         """Create the store's description, with room for the longest clip."""
-        config = self.options.config
+        config, objects = self.options.config, self.found.objects
         if config.max_seconds is None:
-            readable = found.catalog.clips.filter(pc.is_null(found.catalog.clips["error"]))
-            config = config.with_max_seconds(crew.longest_clip(job, readable))
-        info = create_info(found.objects, new_info(config, self.options.clips_per_shard))
-        return replace(found, info=info)
+            clips = self.found.catalog.clips
+            job = self._job(new_info(config.with_max_seconds(1.0)))
+            config = config.with_max_seconds(crew.longest_clip(job, clips.filter(pc.is_null(clips["error"]))))
+        create_info(objects, new_info(config, self.options.clips_per_shard))
+        self.found = replace(self.found, info=find_store(self.options, objects))
 
-    def _hand_out(self, found: Prepared) -> Iterator[tuple[int, pa.Table]] | None:
+    def _hand_out(self) -> Iterator[tuple[int, pa.Table]] | None:
         """Give up what cannot be finished, then hand out rows; None if another run was faster."""
-        info, plan, state = _known(found.info), found.plan, found.state
+        found, objects, info = self.found, self.found.objects, _known(self.found.info)
+        plan, state, clips = found.plan, found.state, found.catalog.clips
         for shard, reason in plan.abandon.items():
-            abandon_shard(found.objects, info, shard, reason)
+            abandon_shard(objects, info, shard, reason)
         parts = [plan.resume.select(["row", "clip_id"])]
         places = [plan.resume["place"].combine_chunks()]
         if len(plan.compute):
             wanted = pa.array(plan.compute)
             previous = state.plans[-1] if state and state.plans else None
-            clips = found.catalog.clips.take(wanted)
-            used = versions(self.options, info.config)
-            created = create_plan(found.objects, info, previous, clips, used)
+            created = create_plan(objects, info, previous, clips.take(wanted), versions(self.options, info.config))
             if created is None:
                 return None
             parts.append(created[1].select(["row", "clip_id"]))
             places.append(wanted)
-        paths = found.catalog.clips["path"].take(pa.chunked_array(places))
+        paths = clips["path"].take(pa.chunked_array(places))
         return planned_shards(info, pa.concat_tables(parts).combine_chunks(), paths)
 
-    def _publish(self, found: Prepared) -> Prepared:
-        info = found.info
+    def _publish(self) -> None:
+        objects, info = self.found.objects, self.found.info
         # A touched clip that was not hashed yet would look as if its result were gone.
-        if info is None or len(found.plan.hash):
-            return found
+        if info is None or len(self.found.plan.hash):
+            return
         for _ in range(ROUNDS):
-            state = load_state(found.objects, info)
-            made = make_publication(found.catalog.clips, state.index, self.hashed)
-            if publish(found.objects, info, state, made.table, made.pending, made.metadata_columns):
-                return self._look(found, again=False)
-        raise JobError(f"{found.objects.url}: other runs keep publishing; run the same command again alone")
+            state = load_state(objects, info)
+            made = make_publication(self.found.catalog.clips, state.index, self.hashed)
+            if publish(objects, info, state, made.table, made.pending, made.metadata_columns):
+                self._look(again=False)
+                return
+        raise JobError(f"{objects.url}: other runs keep publishing; run the same command again alone")
 
-    def _look(self, found: Prepared, *, again: bool) -> Prepared:
-        return look_again(self.options, found.catalog, found.objects, found.info, self.hashed, again=again)
+    def _look(self, *, again: bool) -> None:
+        found = self.found
+        self.found = look_again(self.options, found.catalog, found.objects, found.info, self.hashed, again=again)
 
-    def _job(self, found: Prepared, info: StoreInfo) -> Job:
+    def _job(self, info: StoreInfo) -> Job:
         settings = self.options.settings
         return Job(
-            root=found.catalog.root,
-            store=found.objects.url,
+            root=self.found.catalog.root,
+            store=self.found.objects.url,
             info=info,
             engine=self.options.engine,
             clip_memory=settings.clip_memory,
@@ -203,33 +216,33 @@ class _Run:
             source_bytes=settings.source_bytes,
         )
 
-    def _check(self, found: Prepared) -> Check:
-        clips = found.catalog.clips
+    def _check(self) -> Check:
+        clips, info = self.found.catalog.clips, self.found.info
         readable = clips.filter(pc.is_null(clips["error"]))["path"].slice(0, 3).to_pylist()
-        config = found.info.config if found.info else self.options.config
-        described = hashlib.sha256(found.info.to_bytes()).hexdigest() if found.info else None
+        config = info.config if info else self.options.config
         return Check(
-            versions=versions(self.options, config),
+            versions={"us8k_batch": us8k_batch.__version__, **versions(self.options, config)},
             config=config,
             engine=self.options.engine,
-            root=found.catalog.root,
+            root=self.found.catalog.root,
             samples=tuple(readable),
-            store=found.objects.url,
-            info_sha256=described,
+            store=self.found.objects.url,
+            info_sha256=hashlib.sha256(info.to_bytes()).hexdigest() if info else None,
         )
 
-    def _keep_report(self, found: Prepared, file: str) -> None:
+    def _keep_report(self, file: str) -> None:
         with open(file, "rb") as written:  # noqa: PTH123  # one read of a file that Dask has just written
-            found.objects.create(f"runs/{self.run_id}.html", written.read())
+            self.found.objects.create(f"runs/{self.run_id}.html", written.read())
 
-    def _record(self, found: Prepared, counts: dict[str, int], tally: Tally, outcome: str) -> None:
+    def _record(self, outcome: str) -> None:
+        tally, info = self.tally, self.found.info
         values = {
             "outcome": outcome,
             "dataset": without_secrets(self.options.dataset),
             "engine": self.options.engine,
-            "versions": versions(self.options, found.info.config if found.info else self.options.config),
+            "versions": versions(self.options, info.config if info else self.options.config),
             "workers": self.workers,
-            "planned": counts,
+            "planned": self.planned,
             "extracted": tally.extracted,
             "failed": tally.failed,
             "failures": dict(tally.failures.most_common()),
@@ -243,8 +256,8 @@ class _Run:
         }
         # A record is worth nothing that its lack would end a run for.
         with contextlib.suppress(StorageError, OSError):
-            if found.info is not None:
-                write_record(found.objects, self.run_id, self.began, values)
+            if info is not None:
+                write_record(self.found.objects, self.run_id, self.began, values)
 
 
 def _known(info: StoreInfo | None) -> StoreInfo:

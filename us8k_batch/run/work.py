@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from us8k_batch.cluster.window import Cluster
 from us8k_batch.errors import JobError, RequestError, RunInterruptedError
-from us8k_batch.extract import Job, ShardTask, Workshop, extract_shard, hash_clips, longest_clip
+from us8k_batch.extract import Job, ShardTask, Workshop, any_readable, extract_shard, hash_clips, longest_clip
 from us8k_batch.plan.plan import Plan
 from us8k_batch.preflight import Check, inspect_worker
 from us8k_batch.run.options import Options, Progress
@@ -21,8 +24,34 @@ from us8k_batch.store.layout import StoreInfo, split_by_shard
 
 Result = TypeVar("Result")
 
+CLIPS_TRIED = 4
+"""Clips that are tried to find out whether the storage or the clips are at fault."""
 CLIPS_PER_GLANCE = 256
 """Clips of one task that only hashes them or measures their headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand(Generic[Result]):
+    """A task, and what makes a worker fit for it."""
+
+    check: Check
+    function: Callable[[Workshop, ShardTask], Result]
+    task: ShardTask
+
+
+def _inspect(workshop: Workshop, check: Check) -> str:
+    problem = inspect_worker(check)
+    if not problem:
+        workshop.fit_for.append(check)
+    return problem
+
+
+def _run_errand(workshop: Workshop, errand: _Errand[Result]) -> Result:
+    # A worker that joined in mid-run was not there when the others were inspected.
+    problem = "" if errand.check in workshop.fit_for else _inspect(workshop, errand.check)
+    if problem:
+        raise JobError(f"a worker on {socket.gethostname()}: {problem}")
+    return errand.function(workshop, errand.task)
 
 
 @dataclass(slots=True)
@@ -37,6 +66,10 @@ class Crew:
     stop: Callable[[], bool]
     trouble: str = ""
     """Why a shard could not be read, of the last one that could not."""
+    any_read: bool = False
+    """Whether any clip of any shard could be read."""
+    check: Check | None = None
+    """What makes a worker fit."""
 
     def preflight(self, check: Check) -> None:
         """Make sure that every worker has our versions and sees our dataset and store.
@@ -46,8 +79,9 @@ class Crew:
         RequestError
             Naming the worker and what differs.
         """
+        self.check = check
         self.cluster.wait_for_workers()
-        for address, problem in sorted(self.cluster.on_each_worker(inspect_worker, check).items()):
+        for address, problem in sorted(self.cluster.on_each_worker(_inspect, check).items()):
             if isinstance(problem, OSError):
                 continue  # it died meanwhile; the one in its place is inspected before its first task
             if problem:
@@ -85,20 +119,28 @@ class Crew:
             }
         )
 
-    def extract(self, job: Job, rows: Iterable[tuple[int, pa.Table]]) -> bool:
+    def extract(self, job: Job, rows: Iterable[tuple[int, pa.Table]], clips: pa.Table) -> bool:
         """Extract shards; return whether any was found abandoned, so that its clips need a new plan.
+
+        Parameters
+        ----------
+        job : Job
+            What they have in common.
+        rows : iterable of int and pa.Table
+            Shards, and their clips' clip_id and path.
+        clips : pa.Table
+            The catalog.
 
         Raises
         ------
         JobError
             If the store cannot be written, nothing can be read, or too many clips fail.
         """
-        tasks = (ShardTask(job, shard, _pairs(clips)) for shard, clips in rows)
-        read_before = self.tally.read_bytes
+        tasks = (ShardTask(job, shard, _pairs(part)) for shard, part in rows)
         left: list[ShardTask] = []
         abandoned = self._extract(tasks, left)
         if left and not self.stop():
-            if self.tally.read_bytes == read_before:
+            if not (self.any_read or self._others_can_be_read(job, left, clips)):
                 raise JobError(
                     f"{len(left)} shards could not be read at all, and no other clip either "
                     f"({self.trouble}); is the dataset's storage up? Run the same command again once it is"
@@ -106,6 +148,15 @@ class Crew:
             again = iter([replace(task, record_unreadable=True) for task in left])
             abandoned |= self._extract(again, [])
         return abandoned
+
+    def _others_can_be_read(self, job: Job, left: list[ShardTask], clips: pa.Table) -> bool:
+        """Try a few clips that are not in these shards."""
+        places = np.unique(np.linspace(0, len(clips) - 1, num=64, dtype=np.int64))
+        some = clips.select(["clip_id", "path", "error"]).take(pa.array(places))
+        known = {clip_id for task in left for clip_id, _ in task.clips}
+        others = [pair for pair in _pairs(some.filter(pc.is_null(some["error"]))) if pair[0] not in known]
+        task = ShardTask(job, 0, tuple(others[:CLIPS_TRIED]))
+        return any(found for _, found in self._run("try", any_readable, iter([task])))
 
     def _extract(self, tasks: Iterator[ShardTask], left: list[ShardTask]) -> bool:
         abandoned = False
@@ -116,6 +167,7 @@ class Crew:
                 self.trouble = report.message
                 left.append(task)
                 continue
+            self.any_read = True
             abandoned |= report.outcome is Outcome.ABANDONED
             if report.outcome is Outcome.COMMITTED:
                 self.tally.add(report)
@@ -137,7 +189,12 @@ class Crew:
     def _run(
         self, kind: str, function: Callable[[Workshop, ShardTask], Result], tasks: Iterator[ShardTask]
     ) -> Iterator[tuple[ShardTask, Result]]:
-        return self.cluster.run(f"us8k-{self.run_id}-{kind}", function, tasks, stop=self.stop)
+        if self.check is None:
+            raise JobError("the workers were not inspected yet")
+        check = self.check
+        errands = (_Errand(check, function, task) for task in tasks)
+        for errand, result in self.cluster.run(f"us8k-{self.run_id}-{kind}", _run_errand, errands, stop=self.stop):
+            yield errand.task, result
 
 
 def planned_shards(info: StoreInfo, rows: pa.Table, paths: pa.Array) -> Iterator[tuple[int, pa.Table]]:
