@@ -238,7 +238,7 @@ class Frames:
         rows = self._rows[wanted]
         out = np.empty((len(rows), *self.shape[1:]), dtype=np.float32)
         starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
-        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        for start, end in zip(starts, [*starts[1:], len(rows)][: len(starts)], strict=True):
             try:
                 out[start:end] = self._open()[int(rows[start]) : int(rows[end - 1]) + 1]
             except Exception as error:  # zarr and its codecs raise whatever their C libraries do
