@@ -150,7 +150,7 @@ def refuse_shared(parts: Sequence[Split], groups: NDArray[np.int64], names: Sequ
         both = both[both >= 0]
         if len(both):
             raise RequestError(
-                f"split {part.name}: recording {names[both[0]]} has clips on both sides"
+                f"split {part.name}: recording {names[int(both[0])]} has clips on both sides"
                 f"{f', and so have {len(both) - 1} more' if len(both) > 1 else ''}; the score would be too good. "
                 "Mend the folds in the dataset, or use --protocol grouped, which splits by recording"
             )
@@ -170,7 +170,7 @@ def refuse_unlearnable(parts: Sequence[Split], y: NDArray[np.int64], classes: Se
         lacking = np.flatnonzero(np.bincount(y[part.train], minlength=len(classes)) == 0)
         if len(lacking):
             raise RequestError(
-                f"split {part.name}: no clip of {', '.join(classes[i] for i in lacking)} is left to learn from; "
+                f"split {part.name}: no clip of {', '.join(classes[int(i)] for i in lacking)} is left to learn from; "
                 "a class needs clips in at least two folds: add clips, move one to another fold, "
                 "or leave the class out of the dataset"
             )
@@ -183,7 +183,9 @@ def _folds(data: Dataset, seed: int) -> Splits:  # noqa: ARG001  # nothing is dr
             f"{data.url}: every clip is in fold {folds[0]}, and a fold is tested by models that learnt from the "
             "others; give the dataset two folds or more, or use --protocol grouped"
         )
-    parts = [Split(str(fold), np.flatnonzero(data.folds != fold), np.flatnonzero(data.folds == fold)) for fold in folds]
+    parts = [
+        Split(str(fold), np.flatnonzero(data.folds != fold), np.flatnonzero(data.folds == fold)) for fold in folds
+    ]
     crossing = _known(data, np.arange(len(data)))
     refuse_shared(parts, np.where(crossing, -1, data.groups), data.group_names)
     return Splits("folds", tuple(parts), crossing, (*_crossing_warning(data, crossing), *_lacking(parts, data)))

@@ -105,7 +105,8 @@ class _Batch:
     @cached_property
     def kurtosis(self) -> Values:
         fourth = self._where_it_varies(self._mean_over(self._squares * self._squares, self._n), 2.0)
-        return np.where(fourth > 0, fourth - 3.0, 0.0)
+        excess: Values = np.where(fourth > 0, fourth - 3.0, 0.0)
+        return excess
 
     def quantile(self, share: float) -> Values:
         """Return a quantile, shape (n_clips, n_mfcc)."""
@@ -144,7 +145,8 @@ class _Batch:
         # The mean of equal values may be off by its last bit, and that must not look like variation.
         varies = self.variance > 1e-24 * np.maximum(1.0, self.mean**2)
         scale = np.power(self.variance, power, out=np.ones_like(moment), where=varies)
-        return np.where(varies, moment / scale, 0.0)
+        standardised: Values = np.where(varies, moment / scale, 0.0)
+        return standardised
 
     def _derivative(self, order: int) -> tuple[Values, NDArray[np.int64]]:
         if order not in self._derivatives:

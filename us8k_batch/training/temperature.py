@@ -1,0 +1,100 @@
+"""Probabilities for a classifier that only gives scores, fitted without the clips that it is tested on."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+
+from us8k_batch.errors import RequestError
+from us8k_batch.training.splits import Split, grouped_parts, refuse_unlearnable
+
+HOTTEST = 100.0
+"""The temperature is looked for between this and its inverse."""
+
+
+class TemperatureScaled(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """Softmax of a classifier's scores, at the temperature that fits scores it gave to clips it had not learnt.
+
+    The scores come from inner parts of the training clips that keep every recording on one side. One number
+    for all classes leaves the order of the scores as it is, so the accuracy is the classifier's own.
+
+    Parameters
+    ----------
+    estimator : classifier with ``decision_function``
+        Cloned, never fitted itself.
+    parts : int
+        Number of inner parts.
+    random_state : int
+        Which inner parts are drawn.
+
+    References
+    ----------
+    Guo et al. 2017, On calibration of modern neural networks, ICML.
+    """
+
+    def __init__(self, estimator: Any = None, parts: int = 3, random_state: int = 0) -> None:
+        self.estimator = estimator
+        self.parts = parts
+        self.random_state = random_state
+
+    def fit(self, X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> Self:  # noqa: N803
+        """Learn from clips; `groups` are the codes of their recordings, -1 where unknown.
+
+        Raises
+        ------
+        RequestError
+            If the clips of a class come from too few recordings for an inner part to learn it.
+        """
+        groups = np.full(len(y), -1, dtype=np.int64) if groups is None else groups
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        scores = np.empty((len(y), len(self.classes_)))
+        parts = [
+            Split(f"inner {i}", train, test)
+            for i, (train, test) in enumerate(grouped_parts(codes, groups, self.parts, self.random_state), 1)
+        ]
+        try:
+            refuse_unlearnable(parts, codes, [str(name) for name in self.classes_])
+        except RequestError as error:
+            raise RequestError(f"{error}; or choose a model that needs no inner split, such as xgboost") from error
+        for part in parts:
+            fitted = clone(self.estimator).fit(X[part.train], codes[part.train])
+            scores[part.test] = _scores(fitted, X[part.test])
+        self.temperature_ = _fit_temperature(scores, codes)
+        self.estimator_ = clone(self.estimator).fit(X, codes)
+        return self
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:  # noqa: N803
+        """Return the probability of every class, shape (n, n_classes)."""
+        return _softmax(_scores(self.estimator_, X) / self.temperature_)
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.int64]:  # noqa: N803
+        """Return the most probable class of each row."""
+        likeliest: NDArray[np.int64] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return likeliest
+
+
+def _scores(estimator: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    scores: NDArray[np.float64] = estimator.decision_function(rows)
+    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+
+
+def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(codes))
+
+    def loss(logarithm: float) -> float:
+        likelihood = _softmax(scores / np.exp(logarithm))[rows, codes]
+        return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
+
+    bounds = (-np.log(HOTTEST), np.log(HOTTEST))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))

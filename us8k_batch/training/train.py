@@ -1,0 +1,245 @@
+"""One training run: load, split, evaluate, score, and write the run directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from us8k_batch.errors import RequestError
+from us8k_batch.training import rundir
+from us8k_batch.training.article import ArticleScores, article_scores
+from us8k_batch.training.data import Dataset, load_dataset
+from us8k_batch.training.evaluate import Evaluated, Fitted, Task, evaluate
+from us8k_batch.training.featuresets import FeatureSet, load_features, statistics_of
+from us8k_batch.training.figures import draw_figures
+from us8k_batch.training.metrics import Scores
+from us8k_batch.training.models import ModelSpec, get_model, with_parameters
+from us8k_batch.training.outputs import describe_partition, write_metrics, write_predictions
+from us8k_batch.training.page import write_page
+from us8k_batch.training.splits import Splits, make_splits
+
+Tell = Callable[[str], None]
+DEFAULT_RUNS = "runs"
+CACHE = ".us8k-features"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """What is asked of one run."""
+
+    store: str
+    """Local path or URL."""
+    model: str = "xgboost"
+    """Name of the model."""
+    protocol: str = "folds"
+    """``folds``, ``grouped`` or ``article``."""
+    features: str | None = None
+    """Name of the feature set; None takes `default_features`."""
+    out: str | None = None
+    """The run directory, which must not exist; None takes the next free name below ``runs``."""
+    seed: int = 0
+    """What all random numbers start from."""
+    jobs: int | None = None
+    """Splits fitted at a time; None takes one per core."""
+    allow_incomplete: bool = False
+    """Train on a publication in which clips still lack their results."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the model that are to be other than its defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run that was written."""
+
+    path: Path
+    document: dict[str, Any]
+    """What its ``run.json`` says."""
+    scores: Scores
+    article: ArticleScores | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``us8k train --json`` prints."""
+        scores = self.document["scores"]
+        told = {name: self.document[name] for name in ("model", "protocol", "warnings")}
+        values = {
+            "run": str(self.path),
+            **told,
+            "features": self.document["features"]["name"],
+            **{name: scores[name] for name in ("folds", "accuracy_mean", "accuracy_std", "macro_f1", "per_class")},
+        }
+        return values if self.article is None else {**values, "article": self.article.to_dict()}
+
+
+def default_features(protocol: str) -> str:
+    """Return the feature set of a protocol: the tutorial's means for its own, richer ones for a number to quote."""
+    return "mean" if protocol == "article" else "salamon14"
+
+
+def train(options: TrainOptions, tell: Tell) -> Trained:
+    """Train and evaluate a model on a store, and write the run directory.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        What is asked.
+    tell : callable
+        Told a line for a person now and then.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    RequestError
+        If it cannot be done as asked; nothing was written then.
+    """
+    began, clock = datetime.now(UTC), _Clock()
+    spec = get_model(options.model)
+    parameters = with_parameters(spec, options.parameters)
+    features_name = options.features or default_features(options.protocol)
+    statistics_of(features_name)
+    jobs = _cores() if options.jobs is None else options.jobs
+    if jobs < 1:
+        raise RequestError(f"--jobs {jobs}: expected 1 or more")
+    path = _target(options, features_name)
+    rundir.refuse_occupied(path)
+
+    data = load_dataset(options.store, allow_incomplete=options.allow_incomplete)
+    planned = [make_splits(data, options.protocol, options.seed)]
+    warnings = [*data.warnings, *planned[0].warnings]
+    if options.protocol == "article":
+        honest, reasons = _honest_splits(data, options.seed)
+        planned += honest
+        warnings += reasons
+    clock.lap("load")
+    features = load_features(data, features_name, path.parent / CACHE)
+    clock.lap("features")
+    tell(
+        f"{len(data)} clips, {len(data.classes)} classes, {len(features.columns)} features; {spec.name}, {jobs} jobs"
+    )
+    with rundir.new_run(path) as folder:
+        task = Task(
+            spec=spec,
+            parameters=parameters,
+            seed=options.seed,
+            features=features.values,
+            y=data.y,
+            groups=data.groups,
+            models=folder / rundir.MODELS,
+        )
+        evaluated = [evaluate(task, splits, data.classes, jobs, _teller(splits, tell)) for splits in planned]
+        clock.lap("evaluate")
+        article = article_scores(task, data, evaluated) if options.protocol == "article" else None
+        document = {
+            **_describe(options, data, spec, parameters, features, evaluated),
+            "article": article and article.to_dict(),
+            "warnings": [*warnings, *_without_crossing(evaluated[0])],
+            "created": began.isoformat(timespec="seconds"),
+            "jobs": jobs,
+            "seconds": clock.laps,
+        }
+        write_metrics(folder / rundir.METRICS, evaluated)
+        write_predictions(folder / rundir.PREDICTIONS, data, evaluated)
+        draw_figures(evaluated[0].scores, data.classes, folder / rundir.FIGURES)
+        write_page(folder / rundir.REPORT, document, folder / rundir.FIGURES)
+        clock.lap("write")
+        document = rundir.finish(folder, document)
+    return Trained(path, document, evaluated[0].scores, article)
+
+
+def _cores() -> int:
+    """Count the cores that this process may use, also where a container or batch system gives it fewer."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def _target(options: TrainOptions, features: str) -> Path:
+    if options.out is not None:
+        return Path(options.out)
+    return rundir.free_path(Path(DEFAULT_RUNS), f"{options.model}-{features}-{options.protocol}")
+
+
+def _honest_splits(data: Dataset, seed: int) -> tuple[list[Splits], list[str]]:
+    """Return the best protocol that can be had without a leak, or why there is none."""
+    reasons = []
+    for protocol in ("folds", "grouped"):
+        try:
+            return [make_splits(data, protocol, seed)], []
+        except RequestError as error:
+            reasons.append(f"no honest score by {protocol}: {error}")
+    return [], reasons
+
+
+def _teller(splits: Splits, tell: Tell) -> Callable[[Fitted], None]:
+    def done(one: Fitted) -> None:
+        tell(
+            f"  {splits.protocol} {one.split.name}: {100 * one.accuracy:.1f} % of {len(one.split.test)} clips, "
+            f"{one.seconds:.1f} s"
+        )
+
+    return done
+
+
+def _without_crossing(evaluated: Evaluated) -> list[str]:
+    if evaluated.without_crossing is None:
+        return []
+    return [f"without those clips the accuracy is {evaluated.without_crossing.accuracy_mean:.4f}"]
+
+
+def _describe(
+    options: TrainOptions,
+    data: Dataset,
+    spec: ModelSpec,
+    parameters: Mapping[str, Any],
+    features: FeatureSet,
+    evaluated: Sequence[Evaluated],
+) -> dict[str, Any]:
+    main = evaluated[0]
+    return {
+        "model": spec.name,
+        "parameters": dict(parameters),
+        "protocol": options.protocol,
+        "features": {
+            "name": features.name,
+            "statistics": list(features.statistics),
+            "columns": list(features.columns),
+        },
+        "seed": options.seed,
+        "classes": list(data.classes),
+        "clips": len(data),
+        "store": {
+            "url": data.url,
+            "snapshot_id": data.snapshot_id,
+            "config": data.config.to_dict(),
+            "versions": list(data.store_versions),
+        },
+        "splits": {each.splits.protocol: describe_partition(each.splits, data) for each in evaluated},
+        "scores": main.scores.to_dict(),
+        "scores_without_crossing": main.without_crossing and main.without_crossing.to_dict(),
+        "beside": {each.splits.protocol: each.scores.to_dict() for each in evaluated[1:]},
+        "models": [
+            {"file": f"{rundir.MODELS}/{one.model}", "protocol": each.splits.protocol, "split": one.split.name}
+            for each in evaluated
+            for one in each.fitted
+        ],
+        "fit_seconds": {
+            each.splits.protocol: {one.split.name: round(one.seconds, 3) for one in each.fitted} for each in evaluated
+        },
+    }

@@ -1,0 +1,44 @@
+"""Models made of trees: they need no scaling, and their size is what decides their time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from us8k_batch.training.models import Model, ModelSpec, Parameters
+
+
+def _xgboost(parameters: Parameters, seed: int) -> Model:
+    from xgboost import XGBClassifier
+
+    model: Model = XGBClassifier(**parameters, tree_method="hist", n_jobs=1, random_state=seed, verbosity=0)
+    return model
+
+
+def _random_forest(parameters: Parameters, seed: int) -> Model:
+    from sklearn.ensemble import RandomForestClassifier
+
+    model: Model = RandomForestClassifier(**parameters, n_jobs=1, random_state=seed)
+    return model
+
+
+_XGBOOST: dict[str, Any] = {
+    "n_estimators": 100,
+    "learning_rate": 0.3,
+    "max_depth": 4,
+    "min_child_weight": 1.0,
+    "subsample": 0.5,
+    "colsample_bytree": 0.5,
+    "max_bin": 64,
+    "reg_lambda": 1.0,
+}
+_FOREST: dict[str, Any] = {
+    "n_estimators": 200,
+    "max_features": "sqrt",
+    "min_samples_leaf": 1,
+    "max_samples": 1.0,
+}
+
+MODELS = {
+    "xgboost": ModelSpec(name="xgboost", build=_xgboost, parameters=_XGBOOST, modules=("xgboost", "sklearn")),
+    "random-forest": ModelSpec(name="random-forest", build=_random_forest, parameters=_FOREST),
+}
