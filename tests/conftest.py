@@ -9,9 +9,17 @@ from pathlib import Path
 
 import boto3
 import pytest
+from clusters import HandStarted
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
+from runs import Runner
 
+S3_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 settings.register_profile("us8k", deadline=None)  # the first example pays for imports, and machines are shared
 settings.load_profile("us8k")
 
@@ -35,6 +43,20 @@ def real_clips(real_data: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def hand_started(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> Iterator[HandStarted]:
+    """Start a scheduler and two workers by hand, once for all tests; a worker that is killed is replaced."""
+    environment = {"AWS_ENDPOINT_URL": s3_endpoint, **S3_ENVIRONMENT}
+    with HandStarted(folder=tmp_path_factory.mktemp("dask"), environment=environment, nanny=True) as hand:
+        yield hand.start_scheduler().start_workers(2).wait_for_workers(2)
+
+
+@pytest.fixture(scope="session")
+def runner(hand_started: HandStarted) -> Runner:
+    """Return what runs jobs on the workers that all tests share."""
+    return Runner(hand_started.address)
+
+
+@pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """Start an S3 server on this machine, which lasts as long as the tests; yield its address."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -55,10 +77,17 @@ def bucket_names() -> Iterator[str]:
 def s3(s3_endpoint: str, bucket_names: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Make an empty bucket; return its URL. The environment says how to reach it, as a user's would."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in S3_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     bucket = next(bucket_names)
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a scheduler and two workers by hand, which last as long as the tests; yield the address."""
+    from clusters import HandStarted
+
+    with HandStarted(folder=tmp_path_factory.mktemp("dask")) as hand:
+        yield hand.start_scheduler().start_workers(2).wait_for_workers(2).address

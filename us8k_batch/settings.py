@@ -36,13 +36,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse a value of the wrong type or out of range, naming the setting."""
-        for name in ("shards_per_thread", "worker_deadline", "attempts", "clip_memory", "clip_seconds",
-                     "source_bytes"):  # fmt: skip
+        for name in ("workers", "shards_per_thread", "attempts", "clip_memory", "source_bytes"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                raise ConfigError(f"us8k.{name.replace('_', '-')} = {value!r}: expected a number above 0")
-        if self.workers is not None and (not isinstance(self.workers, int) or self.workers < 1):
-            raise ConfigError(f"us8k.workers = {self.workers!r}: expected a whole number from 1, or null")
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            if not whole and (name, value) != ("workers", None):
+                raise ConfigError(f"us8k.{name.replace('_', '-')} = {value!r}: expected a whole number from 1")
+        for name in ("worker_deadline", "clip_seconds"):
+            value = getattr(self, name)
+            # Written so that NaN is refused too.
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise ConfigError(f"us8k.{name.replace('_', '-')} = {value!r}: expected a number of seconds above 0")
         if not isinstance(self.dashboard, str):
             raise ConfigError(f"us8k.dashboard = {self.dashboard!r}: expected an address such as 127.0.0.1:8787")
 
