@@ -1,0 +1,143 @@
+"""The whole job against a joblib loop over librosa, interleaved, on the same clips and the same number of processes.
+
+    python benchmarks/bench_job.py [--clips 2000] [--workers 2] [--rounds 3]
+
+Ours: from submit to published snapshot, all safety on (sha256, checksums, child processes, fsync). The loop: decode,
+MFCC, mean, and one .npy file per clip, no more. Both are counted from warm workers; starting them is timed apart.
+Fails if the numbers of both differ by more than 2e-3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import soundfile
+from distributed import LocalCluster
+
+import us8k_batch
+from us8k_batch.cluster.connect import LOCAL_CONFIG
+from us8k_batch.cluster.where import Where
+from us8k_batch.run.extract import extract
+from us8k_batch.run.options import Options
+from us8k_batch.settings import load_settings
+from us8k_batch.store.timings import timings
+
+TOLERANCE = 2e-3
+
+
+class Silent:
+    """Tells nobody anything."""
+
+    def tell(self, message):
+        """Say nothing."""
+
+    def start(self, clips):
+        """Count nothing."""
+
+    def advance(self, report):
+        """Count nothing."""
+
+    def finish(self):
+        """Stop counting nothing."""
+
+
+def make_clips(folder: Path, clips: int) -> Path:
+    """Write clips of 4 s, 44.1 kHz, stereo, 16 bit, and their manifest."""
+    rng = np.random.default_rng(0)
+    times = np.arange(4 * 44100) / 44100
+    lines = ["path,label,fold,group"]
+    (folder / "audio").mkdir(parents=True)
+    for i in range(clips):
+        tone = np.sin(2 * np.pi * (100 + 3000 * rng.random()) * times * (1 + 0.1 * times))
+        noise = rng.standard_normal((len(times), 2)) * 0.1
+        soundfile.write(folder / f"audio/{i:05d}.wav", 0.3 * tone[:, None] + noise, 44100, subtype="PCM_16")
+        lines.append(f"audio/{i:05d}.wav,{'ab'[i % 2]},{1 + i % 10},r{i}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder / "manifest.csv"
+
+
+def librosa_clip(path: Path, out: Path) -> None:
+    """Do for one clip what the loop does."""
+    import librosa
+
+    samples, rate = librosa.load(path)
+    mfcc = librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=40)
+    mfcc.mean(axis=1)
+    np.save(out / f"{path.stem}.npy", mfcc)
+
+
+def run_ours(manifest: Path, store: Path, address: str) -> float:
+    """Time one run from submit to published snapshot."""
+    start = time.perf_counter()
+    options = Options(
+        dataset=str(manifest), store=str(store), settings=load_settings({}), where=Where(scheduler=address)
+    )
+    assert extract(options, Silent()).exit_status == 0
+    return time.perf_counter() - start
+
+
+def run_loop(pool: joblib.Parallel, paths: list[Path], out: Path) -> float:
+    """Time the loop."""
+    out.mkdir()
+    start = time.perf_counter()
+    pool(joblib.delayed(librosa_clip)(path, out) for path in paths)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Run both in turn, and print times, ratio, agreement and where our time goes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    import dask
+
+    with tempfile.TemporaryDirectory() as name, dask.config.set(LOCAL_CONFIG):
+        folder = Path(name)
+        manifest = make_clips(folder / "clips", given.clips)
+        few = make_clips(folder / "few", 2 * 128 * given.workers)
+        paths = sorted((folder / "clips/audio").glob("*.wav"))
+
+        start = time.perf_counter()
+        pool = joblib.Parallel(n_jobs=given.workers, batch_size=8)
+        run_loop(pool, paths[: 16 * given.workers], folder / "warm-loop")
+        loop_start = time.perf_counter() - start
+        start = time.perf_counter()
+        with LocalCluster(n_workers=given.workers, threads_per_worker=1, dashboard_address=None) as cluster:
+            run_ours(few, folder / "warm-ours", cluster.scheduler_address)
+            our_start = time.perf_counter() - start
+            ours, loop = [], []
+            for turn in range(given.rounds):
+                ours.append(run_ours(manifest, folder / f"store{turn}", cluster.scheduler_address))
+                loop.append(run_loop(pool, paths, folder / f"loop{turn}"))
+        store = us8k_batch.open_store(str(folder / "store0"))
+        worst = 0.0
+        for i, clip in enumerate(store.pooled.itertuples()):
+            theirs = np.load(folder / f"loop0/{Path(clip.path).stem}.npy")
+            worst = max(worst, float(np.abs(store.mfcc[i][:, : clip.n_frames] - theirs).max()))
+        print(f"{given.clips} clips of 4 s, 44.1 kHz stereo, {given.workers} processes each, {given.rounds} rounds")
+        for label, seconds in (("us8k extract", ours), ("joblib + librosa", loop)):
+            ms = [1e3 * s / given.clips for s in seconds]
+            print(f"{label:<18}{statistics.median(ms):8.2f} ms/clip (from {min(ms):.2f} to {max(ms):.2f})")
+        print(f"start-up and a first small job: us8k {our_start:.1f} s, joblib {loop_start:.1f} s")
+        measured = timings(str(folder / f"store{given.rounds - 1}"))
+        assert measured is not None
+        for row in measured["stages"]:
+            print(f"  {row['stage']:<9}{row['where']:<8}{row['ms_per_clip']:8.3f} ms/clip{row['share']:8.1%}")
+        print("  phases: " + ", ".join(f"{phase} {spent:.2f} s" for phase, spent in measured["phases"].items()))
+        print(f"largest difference of any MFCC value: {worst:.2g} (at most {TOLERANCE:g})")
+        if worst > TOLERANCE:
+            raise SystemExit("the numbers differ")
+        ratios = [b / a for a, b in zip(ours, loop, strict=True)]
+        print(f"ratio {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()
