@@ -6,13 +6,16 @@ import logging
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from clusters import HandStarted
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
-from runs import Runner
+
+if TYPE_CHECKING:
+    from clusters import HandStarted
+    from runs import Runner
 
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -45,6 +48,8 @@ def real_clips(real_data: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def hand_started(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> Iterator[HandStarted]:
     """Start a scheduler and two workers by hand, once for all tests; a worker that is killed is replaced."""
+    from clusters import HandStarted
+
     environment = {"AWS_ENDPOINT_URL": s3_endpoint, **S3_ENVIRONMENT}
     with HandStarted(folder=tmp_path_factory.mktemp("dask"), environment=environment, nanny=True) as hand:
         yield hand.start_scheduler().start_workers(2).wait_for_workers(2)
@@ -53,6 +58,8 @@ def hand_started(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> 
 @pytest.fixture(scope="session")
 def runner(hand_started: HandStarted) -> Runner:
     """Return what runs jobs on the workers that all tests share."""
+    from runs import Runner
+
     return Runner(hand_started.address)
 
 
@@ -87,7 +94,5 @@ def s3(s3_endpoint: str, bucket_names: Iterator[str], monkeypatch: pytest.Monkey
 @pytest.fixture(scope="session")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a scheduler and two workers by hand, which last as long as the tests; yield the address."""
-    from clusters import HandStarted
-
     with HandStarted(folder=tmp_path_factory.mktemp("dask")) as hand:
         yield hand.start_scheduler().start_workers(2).wait_for_workers(2).address

@@ -1,0 +1,278 @@
+"""The body of a shard's task, without a cluster: every clip ends as a result or a failure, or the shard is left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from audio_files import make_audio, write_audio
+from stores import files
+
+from us8k_batch.catalog import retry
+from us8k_batch.config import FeatureConfig
+from us8k_batch.extract import (
+    Job,
+    ShardReport,
+    ShardTask,
+    Workshop,
+    any_readable,
+    extract_shard,
+    hash_clips,
+    longest_clip,
+)
+from us8k_batch.features.engine import make_engine
+from us8k_batch.objects import open_objects
+from us8k_batch.store.commits import Outcome, abandon_shard, digest_frames, read_commit
+from us8k_batch.store.layout import create_info, new_info, shard_key
+from us8k_batch.store.shards import decode_shard
+
+CONFIG = FeatureConfig(sample_rate=8000, n_fft=512, hop_length=256, n_mels=32, n_mfcc=8, max_seconds=1.0)
+LIMIT = 1 << 20
+"""Largest source that is read, in bytes."""
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    """Keep one decoder for all tests, as a worker does."""
+    workshop = Workshop()
+    yield workshop
+    workshop.close()
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Make an empty dataset and a store; storage that does not answer is asked again without a pause."""
+    monkeypatch.setattr(retry, "PAUSES", (0.0, 0.0))
+    (tmp_path / "data").mkdir()
+    return make_job(tmp_path, str(tmp_path / "data"))
+
+
+def make_job(tmp_path: Path, root: str, **changes: Any) -> Job:
+    """Describe what all shards of a run have in common."""
+    store = str(tmp_path / "store")
+    info = create_info(open_objects(store), new_info(CONFIG, 16))
+    values = {"engine": "auto", "clip_memory": 2 << 30, "clip_seconds": 30.0, "source_bytes": LIMIT, **changes}
+    return Job(root=root, store=store, info=info, **values)
+
+
+def task(job: Job, *names: str, shard: int = 0, **options: Any) -> ShardTask:
+    """Make the task of a shard; clips are named as their files."""
+    return ShardTask(job, shard, tuple((name, name) for name in names), **options)
+
+
+def committed(job: Job, shard: int = 0) -> list[dict[str, Any]]:
+    """Return the rows of a commit."""
+    rows: list[dict[str, Any]] = read_commit(open_objects(job.store), job.info, shard)[1].to_pylist()
+    return rows
+
+
+def test_every_kind_of_clip_becomes_a_row_and_costs_only_itself(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """In one shard: good clips before, between and after every kind of bad one; all rows, in their order."""
+    data = tmp_path / "data"
+    write_audio(data / "first.wav", seed=1)
+    (data / "folder").mkdir()
+    os.mkfifo(data / "pipe")
+    write_audio(tmp_path / "elsewhere.wav")
+    (data / "leaves.wav").symlink_to(tmp_path / "elsewhere.wav")
+    (data / "loop.wav").symlink_to(data / "loop.wav")
+    write_audio(data / "between.flac", format="FLAC", seed=2)
+    (data / "large.wav").write_bytes(b"\0" * (LIMIT + 1))
+    (data / "noise.wav").write_bytes(b"no sound at all")
+    (data / "nothing.wav").write_bytes(b"")
+    write_audio(data / "empty.wav", n_samples=0)
+    write_audio(data / "nan.wav", np.full(800, np.nan, np.float32), subtype="FLOAT")
+    write_audio(data / "long.wav", seconds=1.5)
+    write_audio(data / "last.wav", seed=3)
+    expected = {
+        "first.wav": None,
+        "missing.wav": ("read", "missing"),
+        "folder": ("read", "not_a_file"),
+        "pipe": ("read", "not_a_file"),
+        "leaves.wav": ("read", "outside_root"),
+        "loop.wav": ("read", "not_a_file"),
+        "between.flac": None,
+        "large.wav": ("read", "too_large"),
+        "noise.wav": ("decode", "not_decodable"),
+        "nothing.wav": ("decode", "not_decodable"),
+        "empty.wav": ("extract", "empty"),
+        "nan.wav": ("extract", "not_finite"),
+        "long.wav": ("extract", "too_long"),
+        "last.wav": None,
+    }
+    report = extract_shard(workshop, task(job, *expected))
+    assert report.outcome is Outcome.COMMITTED
+    assert (report.n_extracted, report.n_failed) == (3, len(expected) - 3)
+    assert report.failures.total() == report.n_failed
+    rows = committed(job)
+    assert [row["row"] for row in rows] == list(range(len(expected)))
+    assert {row["clip_id"]: row["error"] and (row["stage"], row["error"]) for row in rows} == expected
+    for row in rows:
+        # What could be read has the digest of what was read, whether or not it could be decoded.
+        source = data / row["clip_id"]
+        digest = None if row["stage"] == "read" else hashlib.sha256(source.read_bytes()).hexdigest()
+        assert row["source_sha256"] == digest
+        assert row["detail"] is None or str(tmp_path) not in row["detail"]
+
+
+def test_what_is_committed_is_what_the_engine_makes(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """Frames, pooled vector, duration, digests and Zarr object agree with the engine called here."""
+    data = {name: make_audio(seed=seed, seconds=0.3 + seed / 10) for seed, name in enumerate("abc")}
+    for name, content in data.items():
+        (tmp_path / "data" / name).write_bytes(content)
+    report = extract_shard(workshop, task(job, *data, shard=2))
+    engine = make_engine(CONFIG, "auto")
+    zarr = decode_shard(job.info, open_objects(job.store).get(shard_key(2)), 3, shard_key(2))
+    for i, row in enumerate(committed(job, 2)):
+        here = engine(data[row["clip_id"]])
+        assert row["row"] == 2 * 16 + i
+        assert (row["n_frames"], row["duration"]) == (here.n_frames, here.duration)
+        assert row["digest"] == digest_frames(here.mfcc)
+        assert row["pooled"] == here.pooled.tolist()
+        np.testing.assert_array_equal(zarr[i, :, : here.n_frames], here.mfcc)
+        assert np.isnan(zarr[i, :, here.n_frames :]).all()
+    assert report.audio_seconds == pytest.approx(0.3 + 0.4 + 0.5)
+    assert report.read_bytes == sum(map(len, data.values()))
+
+
+def test_the_same_shard_twice_is_the_same_and_once(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """At least once executed, exactly once in effect: a second execution changes nothing and says committed."""
+    write_audio(tmp_path / "data/a.wav")
+    assert extract_shard(workshop, task(job, "a.wav", "gone.wav")).outcome is Outcome.COMMITTED
+    before = files(job.store)
+    assert extract_shard(workshop, task(job, "a.wav", "gone.wav")).outcome is Outcome.COMMITTED
+    assert files(job.store) == before
+
+
+def test_a_shard_that_was_given_up_stays_given_up(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """Commit and abandonment exclude each other: whoever comes second is told."""
+    write_audio(tmp_path / "data/a.wav")
+    abandon_shard(open_objects(job.store), job.info, 0, "for a test")
+    assert extract_shard(workshop, task(job, "a.wav")).outcome is Outcome.ABANDONED
+    assert committed(job) == []
+
+
+def test_a_clip_that_changed_since_an_unfinished_attempt_gives_the_shard_up(
+    workshop: Workshop, job: Job, tmp_path: Path
+) -> None:
+    """The Zarr object of the first attempt is there with other bytes: it is not overwritten, and never believed."""
+    write_audio(tmp_path / "data/a.wav", seed=1)
+    extract_shard(workshop, task(job, "a.wav"))
+    objects = open_objects(job.store)
+    objects.delete("commits/00000000.parquet")
+    before = objects.get(shard_key(0))
+    write_audio(tmp_path / "data/a.wav", seed=2)
+    assert extract_shard(workshop, task(job, "a.wav")).outcome is Outcome.ABANDONED
+    assert objects.get(shard_key(0)) == before
+
+
+@pytest.mark.parametrize("names", [("gone.wav", "lost.wav"), ("mem",), ("mem", "gone.wav")])
+def test_a_shard_of_which_nothing_can_be_read_is_left(
+    workshop: Workshop, job: Job, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """Missing or not answering, all of them: the storage may be at fault, so that nothing is committed."""
+    job = make_job(tmp_path, "/proc/self")  # where reading ``mem`` from its start is an I/O error
+    report = extract_shard(workshop, task(job, *names))
+    assert (report.outcome, report.unreadable) == (None, True)
+    assert names[0] in report.message
+    assert [key for key in files(job.store) if key != "us8k.json"] == []
+
+
+def test_when_others_of_the_dataset_can_be_read_it_is_recorded(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """Told that the storage answers for others, the task records what it found."""
+    job = make_job(tmp_path, "/proc/self")
+    report = extract_shard(workshop, task(job, "mem", "gone.wav", record_unreadable=True))
+    assert report.outcome is Outcome.COMMITTED
+    assert [(row["stage"], row["error"]) for row in committed(job)] == [
+        ("storage", "unreadable"),
+        ("read", "missing"),
+    ]
+
+
+def test_a_clip_whose_storage_does_not_answer_is_recorded_among_readable_neighbours(
+    workshop: Workshop, job: Job, tmp_path: Path
+) -> None:
+    """One I/O error beside clips that can be read is that clip's, with stage storage."""
+    job = make_job(tmp_path, "/proc/self")
+    report = extract_shard(workshop, task(job, "mem", "status"))
+    assert report.outcome is Outcome.COMMITTED
+    assert [row["stage"] for row in committed(job)] == ["storage", "decode"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "large.wav"])
+def test_a_clip_that_is_certainly_none_needs_no_neighbours(
+    workshop: Workshop, job: Job, tmp_path: Path, kind: str
+) -> None:
+    """A folder or a source that is too large is an answer: alone in its shard it is recorded, not left for ever."""
+    (tmp_path / "data/folder").mkdir()
+    (tmp_path / "data/large.wav").write_bytes(b"\0" * (LIMIT + 1))
+    assert extract_shard(workshop, task(job, kind)).outcome is Outcome.COMMITTED
+
+
+def test_a_full_disk_is_reported_and_leaves_nothing_half_done(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """A store that cannot be written is no clip's fault: the report names store and shard, and a retry succeeds."""
+    write_audio(tmp_path / "data/a.wav")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        report = extract_shard(workshop, task(job, "a.wav"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (report.outcome, report.unreadable) == (None, False)
+    assert report.message.startswith(f"{job.store}: shard 0 cannot be written (")
+    assert [path for path in Path(job.store).rglob("*") if path.is_file()] == [Path(job.store) / "us8k.json"]
+    assert extract_shard(workshop, task(job, "a.wav")).outcome is Outcome.COMMITTED
+
+
+def test_a_decoder_is_kept_for_jobs_that_need_the_same_and_replaced_for_others(job: Job, tmp_path: Path) -> None:
+    """Another store costs no new child; another limit does, and the old child ends."""
+    workshop = Workshop()
+    first = workshop.decoder(job)
+    first.start()
+    other = make_job(tmp_path / "other", job.root)
+    assert workshop.decoder(other) is first
+    second = workshop.decoder(make_job(tmp_path, job.root, clip_seconds=3.0))
+    assert second is not first
+    assert first.pid is None
+    workshop.close()
+
+
+def test_hashing_gives_each_clip_its_digest_or_nothing(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """A clip that cannot be read now has no digest, so that it counts as changed."""
+    (tmp_path / "data/a.wav").write_bytes(b"bytes")
+    assert hash_clips(workshop, task(job, "a.wav", "gone.wav")) == [
+        ("a.wav", hashlib.sha256(b"bytes").hexdigest()),
+        ("gone.wav", ""),
+    ]
+
+
+def test_the_longest_header_is_found_in_any_format(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """WAV headers are read here, others by the decoder; what cannot be read counts as nothing."""
+    write_audio(tmp_path / "data/short.wav", seconds=0.25)
+    write_audio(tmp_path / "data/long.ogg", seconds=0.75, format="OGG", subtype="VORBIS")
+    (tmp_path / "data/noise.wav").write_bytes(b"no sound at all")
+    assert longest_clip(workshop, task(job, "short.wav", "noise.wav", "gone.wav")) == pytest.approx(0.25)
+    assert longest_clip(workshop, task(job, "short.wav", "long.ogg")) == pytest.approx(0.75)
+    assert longest_clip(workshop, task(job, "noise.wav", "gone.wav")) == 0
+
+
+def test_one_readable_clip_is_enough_to_know_that_storage_answers(
+    workshop: Workshop, job: Job, tmp_path: Path
+) -> None:
+    """Any of some clips."""
+    (tmp_path / "data/a.wav").write_bytes(b"bytes")
+    assert any_readable(workshop, task(job, "gone.wav", "a.wav"))
+    assert not any_readable(workshop, task(job, "gone.wav"))
+
+
+def test_a_report_is_small(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """Counts and times travel through the scheduler, never arrays."""
+    write_audio(tmp_path / "data/a.wav")
+    report = extract_shard(workshop, task(job, "a.wav"))
+    values = [getattr(report, name) for name in ShardReport.__slots__]
+    assert not any(isinstance(value, np.ndarray | bytes) for value in values)
