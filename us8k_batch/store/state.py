@@ -212,7 +212,7 @@ def _shards_from(index: pa.Table, settled: int, info: StoreInfo) -> list[int]:
 def _index_rows(commit: pa.Table, seen: pa.Table, metadata: Mapping[str, Any], digest: str, key: str) -> pa.Table:
     """Join one commit's results with what its plan saw of the clips."""
     if not seen.select(["row", "clip_id"]).equals(commit.select(["row", "clip_id"])):
-        raise DamageError(f"{key}: its rows are not those that its plan handed out; run us8k verify")
+        raise DamageError(f"{key}: its rows are not those that a plan handed out; run us8k verify")
     n = len(commit)
     columns = {name: commit[name] for name in RESULT_SCHEMA.names}
     columns["state"] = pa.nulls(n, pa.string())
