@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ class Task:
     """Kind of the model."""
     parameters: Parameters
     """All its parameters."""
+    by_split: Mapping[str, Parameters] = field(default_factory=dict)
+    """Parameters instead of those, by split, where each split has chosen its own."""
     seed: int
     """What its random numbers start from."""
     features: Any
@@ -173,7 +175,7 @@ def fit_split(task: Task, split: Split, protocol: str) -> Fitted:
 
 def fit_model(task: Task, split: Split) -> Model:
     """Build a model and fit it on the training clips of a split; nothing else of the dataset reaches it."""
-    model = task.spec.build(task.parameters, task.seed)
+    model = task.spec.build(task.by_split.get(split.name, task.parameters), task.seed)
     more = {"groups": task.groups[split.train]} if task.spec.uses_groups else {}
     try:
         model.fit(task.features[split.train], task.y[split.train], **more)

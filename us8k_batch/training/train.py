@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from us8k_batch.training.splits import Splits, make_splits
 Tell = Callable[[str], None]
 DEFAULT_RUNS = "runs"
 CACHE = ".us8k-features"
+TRIALS = "trials.journal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,19 @@ def default_features(protocol: str) -> str:
     return "mean" if protocol == "article" else "salamon14"
 
 
-def train(options: TrainOptions, tell: Tell) -> Trained:
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a search chose, before a run is made of it."""
+
+    by_split: Mapping[str, Mapping[str, Any]]
+    """All parameters of the model, by split."""
+    document: Mapping[str, Any]
+    """What ``run.json`` says of the search."""
+    trials: Path
+    """The search's journal, which the run keeps a copy of."""
+
+
+def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned: Tuned | None = None) -> Trained:
     """Train and evaluate a model on a store, and write the run directory.
 
     Parameters
@@ -88,6 +102,10 @@ def train(options: TrainOptions, tell: Tell) -> Trained:
         What is asked.
     tell : callable
         Told a line for a person now and then.
+    data : Dataset, optional
+        The store's clips, if they are loaded already.
+    tuned : Tuned, optional
+        Parameters that were chosen for each split.
 
     Returns
     -------
@@ -103,13 +121,14 @@ def train(options: TrainOptions, tell: Tell) -> Trained:
     parameters = with_parameters(spec, options.parameters)
     features_name = options.features or default_features(options.protocol)
     statistics_of(features_name)
-    jobs = _cores() if options.jobs is None else options.jobs
+    jobs = cores() if options.jobs is None else options.jobs
     if jobs < 1:
         raise RequestError(f"--jobs {jobs}: expected 1 or more")
     path = _target(options, features_name)
     rundir.refuse_occupied(path)
 
-    data = load_dataset(options.store, allow_incomplete=options.allow_incomplete)
+    if data is None:
+        data = load_dataset(options.store, allow_incomplete=options.allow_incomplete)
     planned = [make_splits(data, options.protocol, options.seed)]
     warnings = [*data.warnings, *planned[0].warnings]
     if options.protocol == "article":
@@ -126,6 +145,7 @@ def train(options: TrainOptions, tell: Tell) -> Trained:
         task = Task(
             spec=spec,
             parameters=parameters,
+            by_split=tuned.by_split if tuned else {},
             seed=options.seed,
             features=features.values,
             y=data.y,
@@ -134,10 +154,13 @@ def train(options: TrainOptions, tell: Tell) -> Trained:
         )
         evaluated = [evaluate(task, splits, data.classes, jobs, _teller(splits, tell)) for splits in planned]
         clock.lap("evaluate")
+        if tuned is not None:
+            shutil.copyfile(tuned.trials, folder / TRIALS)
         article = article_scores(task, data, evaluated) if options.protocol == "article" else None
         document = {
             **_describe(options, data, spec, parameters, features, evaluated),
             "article": article and article.to_dict(),
+            "tuning": tuned and dict(tuned.document),
             "warnings": [*warnings, *_without_crossing(evaluated[0])],
             "created": began.isoformat(timespec="seconds"),
             "jobs": jobs,
@@ -152,7 +175,7 @@ def train(options: TrainOptions, tell: Tell) -> Trained:
     return Trained(path, document, evaluated[0].scores, article)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Count the cores that this process may use, also where a container or batch system gives it fewer."""
     import joblib
 
