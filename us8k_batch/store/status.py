@@ -65,8 +65,10 @@ def last_runs(path: str, most: int = RUNS_SHOWN) -> list[dict[str, Any]]:
     """Return the newest run records, newest first; damaged ones are left out."""
     objects = open_objects(path)
     keys = sorted((info.key for info in objects.list(RUNS) if info.key.endswith(".json")), reverse=True)
-    records = []
-    for key in keys[:most]:
+    records: list[dict[str, Any]] = []
+    for key in keys:
+        if len(records) == most:
+            break
         try:
             record = json.loads(objects.get(key))
         except (ObjectNotFoundError, ValueError):
