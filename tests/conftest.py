@@ -92,7 +92,6 @@ def s3(s3_endpoint: str, bucket_names: Iterator[str], monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(scope="session")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a scheduler and two workers by hand, which last as long as the tests; yield the address."""
-    with HandStarted(folder=tmp_path_factory.mktemp("dask")) as hand:
-        yield hand.start_scheduler().start_workers(2).wait_for_workers(2).address
+def scheduler(hand_started: HandStarted) -> str:
+    """Name the address of the scheduler that was started by hand."""
+    return hand_started.address
