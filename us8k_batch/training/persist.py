@@ -6,11 +6,15 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from us8k_batch.errors import DamageError, RequestError
 from us8k_batch.training.models import Model
 
 TRUSTED = frozenset(
     {
+        # Its nodes are indices that scikit-learn follows unchecked, so `_check_trees` looks at them first.
+        "sklearn.tree._tree.Tree",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
         "sklearn.neighbors._kd_tree.KDTree",
@@ -25,6 +29,10 @@ def save_model(model: Model, stem: Path) -> Path:
     if type(model).__module__.partition(".")[0] == "xgboost":
         file = stem.with_name(f"{stem.name}.ubj")
         model.save_model(file)  # type: ignore[attr-defined]  # XGBoost's own, beside what scikit-learn asks for
+        return file
+    if type(model).__module__ == "us8k_batch.training.neural":
+        file = stem.with_name(f"{stem.name}.keras")
+        model.save(file)  # type: ignore[attr-defined]  # networks have it
         return file
     import skops.io
 
@@ -43,7 +51,7 @@ def load_model(file: Path) -> Model:
     RequestError
         If the format is unknown.
     """
-    loaders = {".ubj": _load_ubj, ".skops": _load_skops}
+    loaders = {".ubj": _load_ubj, ".skops": _load_skops, ".keras": _load_keras}
     if file.suffix not in loaders:
         raise RequestError(f"{file}: expected a model file ending in {' or '.join(loaders)}")
     try:
@@ -64,6 +72,12 @@ def _load_ubj(file: Path) -> Model:
     return loaded
 
 
+def _load_keras(file: Path) -> Model:
+    from us8k_batch.training.neural import load_network
+
+    return load_network(file)
+
+
 def _load_skops(file: Path) -> Model:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -75,4 +89,17 @@ def _load_skops(file: Path) -> Model:
         loaded: Model = skops.io.load(file, trusted=sorted(TRUSTED))
     except UntrustedTypesFoundException as error:
         raise DamageError(f"{file}: {error}") from error
+    _check_trees(loaded, file)
     return loaded
+
+
+def _check_trees(model: Any, file: Path) -> None:
+    """Refuse a forest whose trees point outside themselves or their features: asking it could crash."""
+    for tree in (estimator.tree_ for estimator in getattr(model, "estimators_", ())):
+        nodes = np.arange(tree.node_count)
+        children = np.stack([tree.children_left, tree.children_right])
+        leaf = children[0] == -1
+        inside = ((children > nodes) & (children < tree.node_count)) | leaf
+        features = (tree.feature >= 0) & (tree.feature < model.n_features_in_) | leaf
+        if not (inside.all() and features.all()):
+            raise DamageError(f"{file}: a tree points outside itself; not loaded")

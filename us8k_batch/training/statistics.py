@@ -116,7 +116,8 @@ class _Batch:
         weight = (place - low)[:, None]
         below = np.take_along_axis(self.sorted, low[:, None, None], axis=2)[..., 0].astype(np.float64)
         above = np.take_along_axis(self.sorted, high[:, None, None], axis=2)[..., 0].astype(np.float64)
-        return below * (1 - weight) + above * weight
+        between: Values = below * (1 - weight) + above * weight
+        return between
 
     def derivative_mean(self, order: int) -> Values:
         """Return the mean of the differences of an order, shape (n_clips, n_mfcc)."""

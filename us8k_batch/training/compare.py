@@ -1,0 +1,195 @@
+"""One table of runs, best first, with published numbers beside them and marked as such."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+from us8k_batch.errors import RequestError
+from us8k_batch.training.paired import corrected_t_test, holm
+from us8k_batch.training.rundir import Run, load_run
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table: a run, or a published number."""
+
+    name: str
+    """The run's folder, or the publication."""
+    model: str
+    features: str | None
+    protocol: str
+    """The protocol that the accuracy is of: never the article's, where an honest one could be had."""
+    accuracy: float
+    std: float | None
+    interval: tuple[float, float] | None
+    macro_f1: float | None
+    p_value: float | None
+    """Of the difference to the best run, adjusted for the number of runs; None if they cannot be paired."""
+    published: bool
+    """Whether it was measured by others, with other features."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs and published numbers, best first."""
+
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+    """What a reader has to know."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        return {"rows": [asdict(line) for line in self.lines], "notes": list(self.notes)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """The score of a run that may be ranked."""
+
+    run: Run
+    protocol: str
+    scores: dict[str, Any]
+    note: str
+
+    @property
+    def partition(self) -> dict[str, Any]:
+        partition: dict[str, Any] = self.run.document["splits"][self.protocol]
+        return partition
+
+
+def compare(paths: Sequence[str]) -> Comparison:
+    """Compare runs.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Run directories, each once.
+
+    Returns
+    -------
+    Comparison
+        A run of the article's protocol stands at the honest score that it carries. Differences to the best
+        run are tested where both were tested on the same splits (`corrected_t_test`).
+
+    Raises
+    ------
+    RequestError
+        If a path is no run, or none was given.
+    DamageError
+        If a run is not what was written.
+    """
+    if not paths:
+        raise RequestError("no run was given; expected one run directory or more")
+    scored = sorted((_ranked(load_run(path)) for path in paths), key=lambda s: -s.scores["accuracy_mean"])
+    p_values = holm([_p_value(scored[0], one) for one in scored[1:]])
+    lines = [_line(one, p) for one, p in zip(scored, [None, *p_values], strict=True)]
+    notes = []
+    if len({one.partition["digest"] for one in scored}) > 1:
+        notes.append("not all runs were tested on the same clips: p is given only where they were")
+    for dataset in _matching(scored):
+        lines += [_anchor(dataset, anchor) for anchor in dataset["anchors"]]
+        notes.append(f"published: other features, the predefined folds of all {dataset['clips']} clips")
+        if any(one.run.document["clips"] != dataset["clips"] for one in scored):
+            notes.append(f"these runs are not of the {dataset['clips']} clips of {dataset['name']}")
+    order = sorted(range(len(lines)), key=lambda i: -lines[i].accuracy)
+    return Comparison(tuple(lines[i] for i in order), tuple(notes))
+
+
+def table(comparison: Comparison) -> list[str]:
+    """Return the table for a terminal, one line of text each."""
+    head = ("", "model", "features", "protocol", "accuracy", "95 % interval", "macro-F1", "p", "")
+    rows = [head, *(_cells(line) for line in comparison.lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*lines, *comparison.notes]
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    std = "" if line.std is None else f" ± {100 * line.std:.1f}"
+    interval = "" if line.interval is None else "{:.1f} to {:.1f}".format(*(100 * end for end in line.interval))
+    return (
+        "published" if line.published else "run",
+        line.model,
+        line.features or "",
+        line.protocol,
+        f"{100 * line.accuracy:.1f}{std}",
+        interval,
+        "" if line.macro_f1 is None else f"{line.macro_f1:.3f}",
+        _p(line.p_value),
+        "; ".join(text for text in (line.name, line.note) if text),
+    )
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+
+
+def _ranked(run: Run) -> _Score:
+    document = run.document
+    protocol, scores, note = document["protocol"], document["scores"], ""
+    if protocol == "article":
+        article = document["article"]
+        note = f"the article's split says {100 * article['test_accuracy']:.1f}"
+        if article["honest_protocol"] is None:
+            note += ", and no honest score could be had"
+        else:
+            protocol = article["honest_protocol"]
+            scores = document["beside"][protocol]
+    return _Score(run, protocol, scores, note)
+
+
+def _p_value(best: _Score, other: _Score) -> float | None:
+    partition = best.partition
+    if partition["digest"] != other.partition["digest"]:
+        return None
+    names = list(best.scores["folds"])
+    share = sum(partition["test"][n] / partition["train"][n] for n in names) / len(names)
+    first, second = ([scores["folds"][n] for n in names] for scores in (best.scores, other.scores))
+    return corrected_t_test(first, second, share)
+
+
+def _line(one: _Score, p_value: float | None) -> Line:
+    document, scores = one.run.document, one.scores
+    interval = scores["accuracy_interval"]
+    return Line(
+        name=str(one.run.path),
+        model=document["model"],
+        features=document["features"]["name"],
+        protocol=one.protocol,
+        accuracy=scores["accuracy_mean"],
+        std=scores["accuracy_std"],
+        interval=interval and (interval[0], interval[1]),
+        macro_f1=scores["macro_f1"],
+        p_value=p_value,
+        published=False,
+        note=one.note,
+    )
+
+
+def _matching(scored: Sequence[_Score]) -> list[dict[str, Any]]:
+    """Return the public datasets that have the classes of all these runs."""
+    text = resources.files("us8k_batch.training").joinpath("anchors.toml").read_text()
+    datasets: list[dict[str, Any]] = tomllib.loads(text)["dataset"]
+    return [d for d in datasets if all(one.run.document["classes"] == d["classes"] for one in scored)]
+
+
+def _anchor(dataset: dict[str, Any], anchor: dict[str, Any]) -> Line:
+    return Line(
+        name=anchor["source"],
+        model=anchor["model"],
+        features=None,
+        protocol=f"folds of {dataset['name']}",
+        accuracy=anchor["accuracy"] / 100,
+        std=None,
+        interval=None,
+        macro_f1=None,
+        p_value=None,
+        published=True,
+    )
