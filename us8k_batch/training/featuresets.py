@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,8 +45,9 @@ class FeatureSet:
     """Statistics over the frames, in the order of the columns."""
     columns: tuple[str, ...]
     """Names of the columns."""
-    values: NDArray[np.float32]
-    """Shape (n_clips, n_columns), C-contiguous, read-only: every fold looks at the same memory."""
+    values: Any
+    """Float32, shape (n_clips, n_columns), C-contiguous, read-only: every fold looks at the same memory. Where all
+    frames are asked for, `ClipFrames`."""
 
 
 def load_features(data: Dataset, name: str, cache: Path | None = None) -> FeatureSet:
@@ -97,6 +99,12 @@ def statistics_of(name: str) -> tuple[str, ...]:
     if name not in FEATURE_SETS:
         raise RequestError(f"feature set {name!r}: expected one of {', '.join(FEATURE_SETS)}")
     return FEATURE_SETS[name]
+
+
+def parse_statistics(text: str) -> tuple[str, ...]:
+    """Return the statistics that a list of names with commas asks for; a feature set's name stands for its own."""
+    names = [name.strip() for name in text.split(",")]
+    return tuple(statistic for name in names for statistic in FEATURE_SETS.get(name, (name,)))
 
 
 def pooled_batches(

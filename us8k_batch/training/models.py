@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -43,6 +44,8 @@ class ModelSpec:
     """What must be importable for it."""
     takes: Literal["vectors", "frames"] = "vectors"
     """Rows of a feature set, or clips of the frames array."""
+    features: str | None = None
+    """Feature set that it is given unless another is asked for; None leaves that to the protocol."""
     uses_groups: bool = False
     """Whether `fit` also takes `groups`, for an inner split that keeps a recording on one side."""
     workers: Literal["threads", "processes"] = "threads"
@@ -57,6 +60,8 @@ PLACES: dict[str, str] = {
     "mlp": "us8k_batch.training.classical",
     "logistic": "us8k_batch.training.classical",
     "dummy": "us8k_batch.training.classical",
+    "article-mlp": "us8k_batch.training.networks",
+    "cnn": "us8k_batch.training.networks",
 }
 """Module of each model, which has its `ModelSpec` in a mapping `MODELS`; imported when the model is asked for."""
 
@@ -77,7 +82,9 @@ def get_model(name: str) -> ModelSpec:
         raise RequestError(f"model {name!r} is unknown: {hint}expected one of {', '.join(PLACES)}")
     spec: ModelSpec = importlib.import_module(PLACES[name]).MODELS[name]
     for module in spec.modules:
-        require(module, spec.extra, f"model {name}")
+        # Looked for, not imported: that takes seconds, and Keras must be told first what it runs on.
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module, spec.extra, f"model {name}")
     return spec
 
 
@@ -92,9 +99,11 @@ def require(module: str, extra: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(
-            f"{what} needs {module}, which is not installed: pip install 'us8k-batch[{extra}]'"
-        ) from error
+        raise _missing(module, extra, what) from error
+
+
+def _missing(module: str, extra: str, what: str) -> MissingExtraError:
+    return MissingExtraError(f"{what} needs {module}, which is not installed: pip install 'us8k-batch[{extra}]'")
 
 
 def with_parameters(spec: ModelSpec, given: Parameters) -> dict[str, Any]:

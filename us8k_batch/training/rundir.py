@@ -27,7 +27,7 @@ METRICS = "metrics.jsonl"
 PREDICTIONS = "predictions.parquet"
 REPORT = "report.html"
 MODELS, FIGURES = "models", "figures"
-DISTRIBUTIONS = ("us8k-batch", "numpy", "scipy", "scikit-learn", "skops", "xgboost")
+DISTRIBUTIONS = ("us8k-batch", "numpy", "scipy", "scikit-learn", "skops", "xgboost", "keras", "jax", "jaxlib")
 
 logger = logging.getLogger(__name__)
 

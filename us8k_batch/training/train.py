@@ -15,8 +15,9 @@ from us8k_batch.training import rundir
 from us8k_batch.training.article import ArticleScores, article_scores
 from us8k_batch.training.data import Dataset, load_dataset
 from us8k_batch.training.evaluate import Evaluated, Fitted, Task, evaluate
-from us8k_batch.training.featuresets import FeatureSet, load_features, statistics_of
+from us8k_batch.training.featuresets import FeatureSet
 from us8k_batch.training.figures import draw_figures
+from us8k_batch.training.inputs import choose_features, load_inputs
 from us8k_batch.training.metrics import Scores
 from us8k_batch.training.models import ModelSpec, get_model, with_parameters
 from us8k_batch.training.outputs import describe_partition, write_metrics, write_predictions
@@ -40,7 +41,7 @@ class TrainOptions:
     protocol: str = "folds"
     """``folds``, ``grouped`` or ``article``."""
     features: str | None = None
-    """Name of the feature set; None takes `default_features`."""
+    """Name of the feature set; None takes the model's or the protocol's; see `choose_features`."""
     out: str | None = None
     """The run directory, which must not exist; None takes the next free name below ``runs``."""
     seed: int = 0
@@ -74,11 +75,6 @@ class Trained:
             **{name: scores[name] for name in ("folds", "accuracy_mean", "accuracy_std", "macro_f1", "per_class")},
         }
         return values if self.article is None else {**values, "article": self.article.to_dict()}
-
-
-def default_features(protocol: str) -> str:
-    """Return the feature set of a protocol: the tutorial's means for its own, richer ones for a number to quote."""
-    return "mean" if protocol == "article" else "salamon14"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +115,7 @@ def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned:
     began, clock = datetime.now(UTC), _Clock()
     spec = get_model(options.model)
     parameters = with_parameters(spec, options.parameters)
-    features_name = options.features or default_features(options.protocol)
-    statistics_of(features_name)
+    features_name = choose_features(spec, options.features, options.protocol)
     jobs = cores() if options.jobs is None else options.jobs
     if jobs < 1:
         raise RequestError(f"--jobs {jobs}: expected 1 or more")
@@ -136,7 +131,7 @@ def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned:
         planned += honest
         warnings += reasons
     clock.lap("load")
-    features = load_features(data, features_name, path.parent / CACHE)
+    features = load_inputs(data, features_name, path.parent / CACHE)
     clock.lap("features")
     tell(
         f"{len(data)} clips, {len(data.classes)} classes, {len(features.columns)} features; {spec.name}, {jobs} jobs"

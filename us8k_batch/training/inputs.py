@@ -1,0 +1,44 @@
+"""What a model is given of each clip: a feature set, or all frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from us8k_batch.errors import RequestError
+from us8k_batch.training.data import Dataset
+from us8k_batch.training.featuresets import FeatureSet, load_features, statistics_of
+from us8k_batch.training.frames import load_frames
+from us8k_batch.training.models import ModelSpec
+
+FRAMES = "frames"
+"""Name of what is no feature set: all frames of a clip."""
+
+
+def choose_features(spec: ModelSpec, asked: str | None, protocol: str) -> str:
+    """Return the name of what a model is given.
+
+    Raises
+    ------
+    RequestError
+        If what was asked for is unknown, or the model cannot learn from it.
+    """
+    name = asked or spec.features or default_features(protocol)
+    if (name == FRAMES) != (spec.takes == "frames"):
+        expected = FRAMES if spec.takes == "frames" else f"a feature set, such as {default_features(protocol)}"
+        raise RequestError(f"model {spec.name} cannot learn from {name!r}; expected {expected}")
+    if name != FRAMES:
+        statistics_of(name)
+    return name
+
+
+def default_features(protocol: str) -> str:
+    """Return the feature set of a protocol: the tutorial's means for its own, richer ones for a number to quote."""
+    return "mean" if protocol == "article" else "salamon14"
+
+
+def load_inputs(data: Dataset, name: str, cache: Path | None = None) -> FeatureSet:
+    """Load a feature set, or the frames, of all clips; see `load_features` and `load_frames`."""
+    if name != FRAMES:
+        return load_features(data, name, cache)
+    columns = tuple(f"mfcc_{i:02d}" for i in range(data.config.n_mfcc))
+    return FeatureSet(FRAMES, (), columns, load_frames(data, cache))
