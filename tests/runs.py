@@ -34,7 +34,11 @@ class Heard:
 
     lines: list[str] = field(default_factory=list)
     reports: list[ShardReport] = field(default_factory=list)
-    on_shard: Callable[[], None] = lambda: None
+    clips: int = 0
+    """Clips that were to be extracted."""
+    on_start: Callable[[], object] = lambda: None
+    """Called before the first shard."""
+    on_shard: Callable[[], object] = lambda: None
     """Called after every shard."""
 
     def tell(self, message: str) -> None:
@@ -42,7 +46,9 @@ class Heard:
         self.lines.append(message)
 
     def start(self, clips: int) -> None:
-        """Nothing to draw."""
+        """Remember how many."""
+        self.clips = clips
+        self.on_start()
 
     def advance(self, report: ShardReport) -> None:
         """Remember a shard."""

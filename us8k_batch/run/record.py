@@ -21,7 +21,8 @@ from us8k_batch.store.layout import RUNS
 
 def new_run_id() -> str:
     """Return a name that sorts by time and that no other run has."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
 
 
 @dataclass(slots=True)
