@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.errors import Us8kError
+from us8k_batch.errors import RequestError, Us8kError
 from us8k_batch.training.metrics import Scores, Tested, score
 from us8k_batch.training.models import Model, ModelSpec, Parameters
 from us8k_batch.training.persist import save_model
@@ -109,7 +109,7 @@ def evaluate(
     # A process needs seconds to start, and then shares no interpreter: that pays for slow fits only.
     large = len(task.y) >= MANY_CLIPS and task.spec.workers == "processes" and at_a_time > 1
     fitted = []
-    with threadpool_limits(1), _epochs_are_enough():
+    with threadpool_limits(1), epochs_are_enough():
         for one in (_in_processes if large else _in_threads)(task, splits, at_a_time):
             fitted.append(one)
             tell(one)
@@ -119,7 +119,7 @@ def evaluate(
 
 
 @contextmanager
-def _epochs_are_enough() -> Iterator[None]:
+def epochs_are_enough() -> Iterator[None]:
     """Silence what is no failure: a number of epochs is what was asked for, not convergence."""
     from sklearn.exceptions import ConvergenceWarning
 
@@ -148,7 +148,7 @@ def _in_processes(task: Task, splits: Splits, at_a_time: int) -> Iterator[Fitted
 
 
 def _fit_in_process(task: Task, split: Split, protocol: str) -> Fitted:
-    with _epochs_are_enough():
+    with epochs_are_enough():
         return fit_split(task, split, protocol)
 
 
@@ -181,4 +181,8 @@ def fit_model(task: Task, split: Split) -> Model:
         model.fit(task.features[split.train], task.y[split.train], **more)
     except Us8kError as error:
         raise type(error)(f"split {split.name}: {error}") from error
+    except ValueError as error:
+        # What scikit-learn and XGBoost raise for a parameter out of range.
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError(f"split {split.name}: model {task.spec.name} cannot be fitted: {reason}") from error
     return model
