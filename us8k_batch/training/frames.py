@@ -20,6 +20,8 @@ from us8k_batch.training.data import Dataset
 
 READ_BYTES = 16 << 20
 """Frames read from the store, or looked at, at a time, in bytes."""
+STEP = 32
+"""Widths of batches are multiples of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +59,18 @@ class ClipFrames:
         Returns
         -------
         frames : float32 array, shape (n, width, n_mfcc)
-            Frame by frame; 0 where a clip has no frame. The width is that of the longest clip of the dataset.
+            Frame by frame; 0 where a clip has no frame. The longest of the clips, and no more than `STEP` - 1
+            other frames, fit into the width: JAX compiles a network anew for every width that it meets.
         mask : float32 array, shape (n, width)
             1 where a clip has a frame, 0 where it has none.
         """
         places = self.places[clips]
-        width = int(self.n_frames.max())
-        there = np.arange(width) < self.n_frames[places][:, np.newaxis]
-        frames = self.values[places, :, :width].transpose(0, 2, 1)
-        return np.where(there[..., np.newaxis], frames, np.float32(0)), there.astype(np.float32)
+        lengths = self.n_frames[places]
+        width = -(-int(lengths.max()) // STEP) * STEP
+        frames = np.zeros((len(places), width, self.n_mfcc), dtype=np.float32)
+        for frame, place, length in zip(frames, places, lengths, strict=True):
+            frame[:length] = self.values[place, :, :length].T
+        return frames, (np.arange(width) < lengths[:, np.newaxis]).astype(np.float32)
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and variance of each coefficient over all frames of these clips, in two passes.

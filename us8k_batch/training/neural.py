@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,10 +94,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 keras.callbacks.EarlyStopping(patience=int(self.parameters["patience"]), restore_best_weights=True)
             ]
         batches = self._shuffled(X, targets, learn, size)
-        with warnings.catch_warnings():
-            # Keras copies JAX's arrays as numpy 1 did.
-            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            kept = self.model_.fit(batches, steps_per_epoch=steps, epochs=epochs, verbose=0, shuffle=False, **more)
+        kept = self.model_.fit(batches, steps_per_epoch=steps, epochs=epochs, verbose=0, shuffle=False, **more)
         self.history_ = _by_epoch(kept.history)
         return self
 
