@@ -263,7 +263,7 @@ def asks(pipe: Connection) -> Act:
     return act
 
 
-def run_here(pipe: Connection, dataset: str, store: str, fault: Fault | None, force: bool) -> None:
+def run_here(pipe: Connection, dataset: str, store: str, fault: Fault | None, *, force: bool, asking: bool) -> None:
     """Carry one run out in this process, and tell through the pipe how it ended."""
     bench = Bench()
 
@@ -272,7 +272,7 @@ def run_here(pipe: Connection, dataset: str, store: str, fault: Fault | None, fo
         yield Inline(bench)
 
     session.connect = connect  # type: ignore[attr-defined]
-    act: Act = fault or (asks(pipe) if force else nothing)
+    act: Act = fault or (asks(pipe) if asking else nothing)
     steps = Steps(Path(store), act)
     options = Options(
         dataset=dataset, store=store, settings=load_settings(), where=Where(), clips_per_shard=2, force=force,
@@ -307,10 +307,14 @@ class RunServer:
             else:
                 os.environ[name] = value
 
-    def begin(self, dataset: Path, store: Path, fault: Fault | None = None, *, force: bool = False) -> Begun:
-        """Begin a run; with `force` it takes the store over, and asks before each of its steps."""
+    def begin(
+        self, dataset: Path, store: Path, fault: Fault | None = None, *, force: bool = False, asking: bool = False
+    ) -> Begun:
+        """Begin a run: to be broken, to take the store over, or to ask before each of its steps."""
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(target=run_here, args=(theirs, str(dataset), str(store), fault, force))
+        options = {"force": force, "asking": asking}
+        arguments = (theirs, str(dataset), str(store), fault)
+        process = self.context.Process(target=run_here, args=arguments, kwargs=options)
         process.start()
         theirs.close()
         return Begun(process, ours)
