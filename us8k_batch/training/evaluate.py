@@ -120,11 +120,12 @@ def evaluate(
 
 @contextmanager
 def epochs_are_enough() -> Iterator[None]:
-    """Silence what is no failure: a number of epochs is what was asked for, not convergence."""
+    """Silence what is no failure: a number of epochs is what was asked for, and a small dataset is small."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "n_quantiles|Got `batch_size`", UserWarning)
         yield
 
 

@@ -1,0 +1,86 @@
+"""Probabilities from scores, without a look at what is tested."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from us8k_batch.errors import RequestError
+from us8k_batch.training.temperature import TemperatureScaled
+
+
+def clips(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw overlapping classes; five clips to a recording."""
+    rng = np.random.default_rng(seed)
+    groups = np.arange(n) // 5
+    y = groups % 3
+    return (rng.normal(size=(n, 3)) + np.eye(3)[y]).astype(np.float32), y, groups
+
+
+class Memory(ClassifierMixin, BaseEstimator):
+    """A classifier that knows the clips it has learnt, and writes down whom it met."""
+
+    met: list[tuple[set[int], set[int]]] = []  # noqa: RUF012  # scikit-learn clones, so the class remembers
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Memory:  # noqa: N803
+        """Remember the recordings that are learnt from."""
+        self.classes_, self.learnt_ = np.unique(y), set(X[:, 0].astype(int))
+        return self
+
+    def decision_function(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
+        """Write down which recordings were learnt and which are asked about."""
+        Memory.met.append((self.learnt_, set(X[:, 0].astype(int))))
+        return np.zeros((len(X), len(self.classes_)))
+
+
+def test_scores_for_the_temperature_come_from_recordings_that_were_not_learnt() -> None:
+    """In each inner part no recording is on both sides, and together they ask about every clip."""
+    _, y, groups = clips(60)
+    Memory.met.clear()
+    TemperatureScaled(Memory()).fit(groups[:, None].astype(np.float32), y, groups)
+    assert len(Memory.met) == 3
+    assert all(not learnt & asked for learnt, asked in Memory.met)
+    assert set().union(*(asked for _, asked in Memory.met)) == set(groups)
+
+
+def test_the_most_probable_class_is_the_classifiers_own() -> None:
+    """One temperature for all classes leaves the order of the scores alone."""
+    features, y, groups = clips()
+    scaled = TemperatureScaled(SVC(break_ties=True)).fit(features, y, groups)
+    alone = SVC(break_ties=True).fit(features, y)
+    assert np.array_equal(scaled.predict(features), alone.predict(features))
+    assert np.array_equal(scaled.predict_proba(features).argmax(axis=1), alone.decision_function(features).argmax(1))
+
+
+@pytest.mark.parametrize("factor", [0.05, 20.0])
+def test_exaggerated_scores_become_honest(factor: float) -> None:
+    """Scores that are far too sure or too timid are brought back to what the clips say."""
+    features, y, groups = clips(600)
+    other, right, _ = clips(600, seed=1)
+
+    class Loud(LogisticRegression):
+        def decision_function(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
+            return factor * super().decision_function(X)
+
+    scaled = TemperatureScaled(Loud()).fit(features, y, groups)
+    confidence = scaled.predict_proba(other).max(axis=1).mean()
+    accuracy = (scaled.predict(other) == right).mean()
+    assert confidence == pytest.approx(accuracy, abs=0.06)
+
+
+def test_two_classes_work_too() -> None:
+    """A single score per clip becomes two probabilities."""
+    features, y, groups = clips()
+    two = y < 2
+    scaled = TemperatureScaled(SVC()).fit(features[two], y[two], groups[two])
+    assert scaled.predict_proba(features).shape == (300, 2)
+
+
+def test_too_few_recordings_are_refused() -> None:
+    """A class from one recording cannot be learnt in every inner part; the error says what else to do."""
+    features, y, groups = clips(60)
+    with pytest.raises(RequestError, match=r"inner \d: no clip of 2 is left.*such as xgboost"):
+        TemperatureScaled(SVC()).fit(features, y, np.where(y == 2, 1000, groups))
