@@ -107,10 +107,12 @@ class HandStarted:
             self.scheduler = None
 
     def _start(self, *arguments: str, program: str | None = None) -> subprocess.Popen[bytes]:
+        # Workers import tasks of tests.
+        path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         command = ["-c", f"{program}; from dask.cli import run_cli; run_cli()"] if program else ["-m", "dask"]
         return subprocess.Popen(
             [sys.executable, *command, *arguments],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **self.environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **self.environment},
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=(self.folder / "log.txt").open("ab"),
