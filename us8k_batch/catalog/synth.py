@@ -155,7 +155,10 @@ def _claim(root: Path, facts: dict[str, Any]) -> None:
     mark = root / MARK
     if root.exists() and not mark.exists() and any(root.iterdir()):
         raise RequestError(f"{root}: not empty, and not made by synth; expected a new or empty folder")
-    mark.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{root}: {error.strerror}; expected a new or empty folder that can be written") from error
     _write(mark, (json.dumps(facts, indent=2) + "\n").encode())
 
 

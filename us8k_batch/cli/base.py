@@ -58,7 +58,9 @@ def command(name: str, example: str) -> Callable[[Callable[..., int]], click.Com
             click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line."),
         ):
             wrapped = option(wrapped)
-        return click.command(name, epilog=f"\b\nExample:\n  {example}")(wrapped)
+        # Said here too, because a script in jobs/ is this command without the group that would pass it on.
+        settings = {"help_option_names": ["-h", "--help"]}
+        return click.command(name, epilog=f"\b\nExample:\n  {example}", context_settings=settings)(wrapped)
 
     return decorate
 
