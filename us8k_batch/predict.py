@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,8 +24,6 @@ from us8k_batch.training.statistics import column_names, describe
 
 SOURCE_BYTES = 1 << 31
 """Largest source that is read into memory, in bytes."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +116,6 @@ def predict(run: str, audio: Sequence[str]) -> Predictions:
     told = loaded.document["store"]
     config = FeatureConfig.from_dict(told["config"])
     engine, warnings = _engine(config, told["versions"])
-    for warning in warnings:
-        logger.warning("%s: %s", run, warning)
     models = dict(zip(_splits(loaded), loaded.models(), strict=True))
     classes = loaded.document["classes"]
     predictions: list[Prediction] = []

@@ -25,16 +25,21 @@ from us8k_batch.cli.base import Output, command
               help="What all random numbers start from; the same seed, the same numbers.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Splits fitted at a time (default: cores).")
 @click.option("--allow-incomplete", is_flag=True, help="Train although clips still lack their results.")
-def train(output: Output, *, assignments: tuple[str, ...], **given: Any) -> int:
+@click.option("--track", "trackers", multiple=True, metavar="NAME",
+              help="Also hand the run to mlflow, tensorboard or comet (offline); may be repeated.")
+def train(output: Output, *, assignments: tuple[str, ...], trackers: tuple[str, ...], **given: Any) -> int:
     """Train and test a model on STORE, one fold after the other as test set, and write a run directory.
 
     Reads the store only: no audio, no cluster, no network.
     """
     from us8k_batch.config import read_options
+    from us8k_batch.training.tracking import refuse_unknown, track_run
     from us8k_batch.training.train import TrainOptions
     from us8k_batch.training.train import train as run
 
+    refuse_unknown(trackers)
     trained = run(TrainOptions(parameters=read_options(None, assignments), **given), output.say)
+    failed = track_run(trained.path, trackers)
     document, scores = trained.document, trained.scores
     lines = [f"{document['model']} on {document['features']['name']}, {document['protocol']}:"]
     if trained.article is not None:
@@ -46,9 +51,9 @@ def train(output: Output, *, assignments: tuple[str, ...], **given: Any) -> int:
             f"{len(scores.folds)} splits, 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
         )
         lines.append(f"  macro-F1 {scores.macro_f1:.3f}, calibration error {scores.expected_calibration_error:.3f}")
-    lines += [f"  note: {warning}" for warning in document["warnings"]]
+    lines += [f"  note: {warning}" for warning in [*document["warnings"], *failed]]
     lines.append(f"all of it: {trained.path}/report.html")
-    output.result("\n".join(lines), trained.to_dict())
+    output.result("\n".join(lines), {**trained.to_dict(), "tracking": failed})
     return 0
 
 
