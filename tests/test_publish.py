@@ -40,6 +40,7 @@ from us8k_batch.store import parquet
 from us8k_batch.store.layout import ARRAY, FAILURES, GROUP, POOLED, SNAPSHOTS, numbers, plan_key, snapshot_key
 from us8k_batch.store.plans import list_plans
 from us8k_batch.store.publish import digest_publication, publish, published_id, tables_current
+from us8k_batch.store.reader import open_store
 from us8k_batch.store.shards import array_metadata, group_metadata
 from us8k_batch.store.state import load_state, read_snapshot
 
@@ -226,6 +227,8 @@ def test_a_publisher_killed_at_any_step_is_mended_by_the_next(tmp_path: Path, ba
             TinyRun(store=store, clips=clips, watch=fuse).publish()
         for key in (POOLED, FAILURES):
             assert parquet.is_as_written(Path(store, key).read_bytes(), key)
+        pooled, failures, newest = ids(store)
+        assert failures == newest or pooled != newest, "the pooled table is the last to be replaced"
         tiny = TinyRun(store=store, clips=clips)
         assert tiny.plan().nothing_to_do == (files(store) == expected)
         tiny.run()
@@ -238,7 +241,7 @@ def test_a_publisher_killed_at_any_step_is_mended_by_the_next(tmp_path: Path, ba
 
 
 def test_a_first_run_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) -> None:
-    """Whatever was the last thing written, the next run ends with the bytes of an undisturbed run."""
+    """Whatever was written last, what is published can be read, and the next run ends as an undisturbed one."""
     run(tmp_path / "straight", SMALL)
     expected = files(tmp_path / "straight")
     for at in range(STEPS):
@@ -246,6 +249,8 @@ def test_a_first_run_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) 
         fuse = Fuse(at, stop, uses=WRITES)
         with contextlib.suppress(KilledError):
             TinyRun(store=str(store), clips=SMALL, watch=fuse).run()
+        if (store / POOLED).exists():
+            assert len(open_store(str(store)).mfcc[:]) == 5
         run(store, SMALL)
         assert files(store) == expected, at
         if not fuse.blown:
