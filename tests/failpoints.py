@@ -289,6 +289,11 @@ def run_here(pipe: Connection, dataset: str, store: str, fault: Fault | None, *,
     pipe.send(Ended(status, message, bench.decoded, tuple(steps.taken)))
 
 
+def python_path() -> str:
+    """Return where a process finds these tests, and what this one finds."""
+    return os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+
+
 @dataclass
 class RunServer:
     """Starts runs in processes that are ready at once."""
@@ -297,7 +302,7 @@ class RunServer:
 
     def __post_init__(self) -> None:
         self.context.set_forkserver_preload(["__main__", "failpoints"])
-        changed = {"PYTHONPATH": str(Path(__file__).parent), **ENVIRONMENT}
+        changed = {"PYTHONPATH": python_path(), **ENVIRONMENT}
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
         multiprocessing.forkserver.ensure_running()  # type: ignore[attr-defined]

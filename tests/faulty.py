@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from failpoints import DEEDS, Deed, Steps
+from failpoints import DEEDS, Deed, Steps, python_path
 
 FAULT = "US8K_TEST_FAULT"
 CLIENT = "import faulty; watched = faulty.watch(); from us8k_batch.cli import main; main(prog_name='us8k')"
@@ -30,7 +30,7 @@ def start(
     """
     for name in ("once", "there", "go"):
         (folder / name).unlink(missing_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": python_path()}
     if at:
         environment[FAULT] = json.dumps({"store": str(store), "at": at, "how": how, "folder": str(folder)})
         environment["DASK_DISTRIBUTED__WORKER__PRELOAD"] = '["faulty"]'

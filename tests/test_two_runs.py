@@ -101,7 +101,7 @@ class Reader(threading.Thread):
         for i, row in enumerate(store.pooled["row"]):
             n = n_frames[i]
             assert (raw[int(row)][:, :n] == frames[i][:, :n]).all()
-        assert pd.read_parquet(self.store / "pooled.parquet")["row"].lt(len(raw)).all()
+        assert pd.read_parquet(self.store / "pooled.parquet")["row"].lt(raw.shape[0]).all()
         assert store.pooled["clip_id"].is_unique
         assert not set(store.failures["clip_id"]) & set(store.pooled["clip_id"])
         self.reads += 1
@@ -168,13 +168,14 @@ def until(run: Begun, step: str) -> None:
 def extract(folder: Path, dataset: Path, store: Path, *options: str) -> subprocess.Popen[bytes]:
     """Start the real thing."""
     folder.mkdir(exist_ok=True)
-    return start(folder, "extract", dataset, store, "--workers", "1", "--clips-per-shard", "2", *options)
+    given = ("--workers", "1", "--clips-per-shard", "2", "--allow-removal", *options)
+    return start(folder, "extract", dataset, store, *given)
 
 
 def test_one_works_and_the_other_steps_back(
     server: RunServer, dataset: Path, store: Path, changed: Path, tmp_path: Path
 ) -> None:
-    """A second run says within five seconds who works here, exits 1 and writes nothing; a killed one is succeeded."""
+    """A second run says within five seconds who works here, exits 1 and writes nothing; a dead one is succeeded."""
     ours, undisturbed = tmp_path / "store", tmp_path / "undisturbed"
     for copy in (ours, undisturbed):
         shutil.copytree(store, copy)
