@@ -52,6 +52,8 @@ def _draw(
     FigureCanvasAgg(figure)
     draw(figure.add_subplot(), scores, classes)
     figure.savefig(stem.with_suffix(".png"), dpi=120, metadata={"Software": None})
+    # Where all stands is decided by now; deciding it anew is half the time of a figure.
+    figure.set_layout_engine("none")
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
 
 

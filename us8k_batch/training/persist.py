@@ -16,8 +16,6 @@ TRUSTED = frozenset(
         # Its nodes are indices that scikit-learn follows unchecked, so `_check_trees` looks at them first.
         "sklearn.tree._tree.Tree",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.metrics._dist_metrics.EuclideanDistance64",
-        "sklearn.neighbors._kd_tree.KDTree",
         "us8k_batch.training.temperature.TemperatureScaled",
     }
 )
