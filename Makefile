@@ -1,3 +1,4 @@
+# The locks are complete, so pip looks no further (--no-deps).
 # Needs Python 3.11 or newer, make and pip; everything else is installed into .venv, as locked.
 PYTHON ?= python3
 VENV := .venv
@@ -24,12 +25,12 @@ lock: $(VENV)/.dev  ## write the lock anew after a change of dependencies
 $(VENV)/.run: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	touch $@
 
 clean:
