@@ -13,11 +13,12 @@ from us8k_batch.cli.base import Output, command
 @command("train", "us8k train features/ --model svm --features salamon14 --out runs/svm")
 @click.argument("store")
 @click.option("--model", default="xgboost", show_default=True, metavar="NAME",
-              help="xgboost, svm, random-forest, knn, mlp, logistic or dummy.")
+              help="xgboost, svm, random-forest, knn, mlp, logistic or dummy; article-mlp or cnn (networks).")
 @click.option("--protocol", type=click.Choice(["folds", "grouped", "article"]), default="folds", show_default=True,
               help="Predefined folds; five parts by recording; or the tutorial's random split, with its leak.")
 @click.option("--features", metavar="SET",
-              help="mean, mean+std, salamon14 or all (default: salamon14; mean for --protocol article).")
+              help="mean, mean+std, salamon14 or all (default: salamon14; mean for --protocol article and "
+              "article-mlp). The cnn takes frames, and nothing else does.")
 @click.option("--out", metavar="RUN", help="The run directory, a new one (default: the next free name in runs/).")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
               help="Parameter of the model, such as max_depth=6; may be repeated.")
