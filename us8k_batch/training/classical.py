@@ -73,7 +73,7 @@ MODELS = {
         uses_groups=True,
         workers="processes",
     ),
-    "knn": ModelSpec(name="knn", build=_knn, parameters={"n_neighbors": 5, "weights": "distance"}),
+    "knn": ModelSpec(name="knn", build=_knn, parameters={"n_neighbors": 5, "weights": "distance", "p": 2.0}),
     "mlp": ModelSpec(name="mlp", build=_mlp, parameters=_MLP, workers="processes"),
     "logistic": ModelSpec(name="logistic", build=_logistic, parameters={"C": 0.1, "max_iter": 1000}),
     "dummy": ModelSpec(name="dummy", build=_dummy, parameters={"strategy": "prior"}),
