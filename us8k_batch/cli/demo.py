@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import shutil
 import sys
@@ -33,6 +34,7 @@ def demo(output: Output, *, folder: str, clips: int, workers: int | None) -> int
     options = Options(dataset=str(dataset), store=str(path), settings=load_settings({"workers": workers}))
     summary = extract(options, TerminalProgress(output))
     store = open_store(str(path))
+    trained = _train(output, path, Path(folder) / "runs")
     us8k, python = _program("us8k"), _program("python")
     here, there = shlex.quote(str(path)), shlex.quote(str(dataset))
     text = f"""
@@ -42,9 +44,24 @@ prove:   {us8k} verify {here} --against {there}
 again:   {us8k} extract {there} {here}     (nothing to do, and it says so at once)
 open:    {python} -c 'import pandas; print(pandas.read_parquet("{path}/pooled.parquet"))'
          {python} -c 'import zarr; print(zarr.open("{path}/mfcc.zarr", mode="r")["mfcc"])'
-         {python} -c 'import us8k_batch; print(us8k_batch.open_store("{path}").mfcc[0])'"""
+         {python} -c 'import us8k_batch; print(us8k_batch.open_store("{path}").mfcc[0])'
+{trained}"""
     output.result(text, {"dataset": str(dataset), **summary.to_dict()})
     return summary.exit_status
+
+
+def _train(output: Output, store: Path, runs: Path) -> str:
+    """Train as the tutorial does, with the honest number beside it, if the trainer is installed."""
+    if importlib.util.find_spec("sklearn") is None or importlib.util.find_spec("xgboost") is None:
+        return "train:   not installed here: pip install 'us8k-batch[train]'"
+    from us8k_batch.training.rundir import free_path
+    from us8k_batch.training.train import TrainOptions, train
+
+    output.say("training XGBoost on the random split of the tutorial, and fold by fold")
+    out = free_path(runs, "article")
+    done = train(TrainOptions(store=str(store), protocol="article", out=str(out)), output.say)
+    table = done.article.lines() if done.article else []
+    return "\n".join([f"train:   {_program('us8k')} train {shlex.quote(str(store))} --protocol article", *table])
 
 
 def _program(name: str) -> str:
