@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +55,14 @@ def make_task(name: str, **parameters: Any) -> Task:
         groups=np.arange(N) // 2,
         models=None,
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compiler() -> Iterator[None]:
+    """Let XLA compile in half the time; what it compiles is small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        yield
 
 
 @pytest.fixture(scope="module", params=["cnn", "article-mlp"])

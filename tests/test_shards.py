@@ -182,7 +182,7 @@ def test_shards_hold_all_rows_and_no_shard_is_empty(rows: int, size: int) -> Non
 
 @settings(max_examples=30)
 @given(shards())
-def test_a_shard_is_what_zarr_itself_would_write(shard: tuple[StoreInfo, list[Frames | None]]) -> None:
+def test_a_shard_of_any_shape_is_what_zarr_would_write(shard: tuple[StoreInfo, list[Frames | None]]) -> None:
     """Our encoder makes Zarr's bytes, for any shape of shard; another one would be a format of our own."""
     info, clips = shard
     stored: dict[str, object] = {}

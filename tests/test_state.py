@@ -241,9 +241,7 @@ def test_a_commit_of_other_rows_than_were_handed_out_is_damage(tiny: TinyRun) ->
         objects = open_objects(f"{tiny.store}-{case}")
         objects.create(plan_key(1), tiny.objects.get(plan_key(1)))
         commit_shard(objects, INFO, shard, results(clips, first_row=shard * 4))
-        with pytest.raises(
-            DamageError, match=f"{commit_key(shard)}: its rows are not those that a plan handed out"
-        ):
+        with pytest.raises(DamageError, match=f"{commit_key(shard)}: its rows are not those that a plan handed out"):
             load_state(objects, INFO)
 
 

@@ -12,22 +12,50 @@ from us8k_batch.cli.base import Output, command
 
 @command("train", "us8k train features/ --model svm --features salamon14 --out runs/svm")
 @click.argument("store")
-@click.option("--model", default="xgboost", show_default=True, metavar="NAME",
-              help="xgboost, svm, random-forest, knn, mlp, logistic or dummy; article-mlp or cnn (networks).")
-@click.option("--protocol", type=click.Choice(["folds", "grouped", "article"]), default="folds", show_default=True,
-              help="Predefined folds; five parts by recording; or the tutorial's random split, with its leak.")
-@click.option("--features", metavar="SET",
-              help="mean, mean+std, salamon14 or all (default: salamon14; mean for --protocol article and "
-              "article-mlp). The cnn takes frames, and nothing else does.")
+@click.option(
+    "--model",
+    default="xgboost",
+    show_default=True,
+    metavar="NAME",
+    help="xgboost, svm, random-forest, knn, mlp, logistic or dummy; article-mlp or cnn (networks).",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["folds", "grouped", "article"]),
+    default="folds",
+    show_default=True,
+    help="Predefined folds; five parts by recording; or the tutorial's random split, with its leak.",
+)
+@click.option(
+    "--features",
+    metavar="SET",
+    help="mean, mean+std, salamon14 or all (default: salamon14; mean for --protocol article and "
+    "article-mlp). The cnn takes frames, and nothing else does.",
+)
 @click.option("--out", metavar="RUN", help="The run directory, a new one (default: the next free name in runs/).")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
-              help="Parameter of the model, such as max_depth=6; may be repeated.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
-              help="What all random numbers start from; the same seed, the same numbers.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Parameter of the model, such as max_depth=6; may be repeated.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="What all random numbers start from; the same seed, the same numbers.",
+)
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Splits fitted at a time (default: cores).")
 @click.option("--allow-incomplete", is_flag=True, help="Train although clips still lack their results.")
-@click.option("--track", "trackers", multiple=True, metavar="NAME",
-              help="Also hand the run to mlflow, tensorboard or comet (offline); may be repeated.")
+@click.option(
+    "--track",
+    "trackers",
+    multiple=True,
+    metavar="NAME",
+    help="Also hand the run to mlflow, tensorboard or comet (offline); may be repeated.",
+)
 def train(output: Output, *, assignments: tuple[str, ...], trackers: tuple[str, ...], **given: Any) -> int:
     """Train and test a model on STORE, one fold after the other as test set, and write a run directory.
 
@@ -77,9 +105,14 @@ def compare(output: Output, *, runs: tuple[str, ...]) -> int:
 @command("pool", "us8k pool features/ salamon.parquet --statistics mean,std,skewness,d1_variance")
 @click.argument("store")
 @click.argument("out", metavar="OUT.parquet")
-@click.option("--statistics", default="mean,std", show_default=True, metavar="NAME,NAME,...",
-              help="Statistics over the frames, such as min, max, median, variance, skewness, kurtosis, d1_mean; "
-              "or a feature set, such as salamon14.")
+@click.option(
+    "--statistics",
+    default="mean,std",
+    show_default=True,
+    metavar="NAME,NAME,...",
+    help="Statistics over the frames, such as min, max, median, variance, skewness, kurtosis, d1_mean; "
+    "or a feature set, such as salamon14.",
+)
 def pool(output: Output, *, store: str, out: str, statistics: str) -> int:
     """Pool the frames in STORE anew, one row per clip, without touching audio."""
     from us8k_batch.training.featuresets import parse_statistics

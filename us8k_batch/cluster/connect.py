@@ -20,7 +20,8 @@ from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster
 
 from us8k_batch.cluster.where import Where
-from us8k_batch.cluster.window import ANSWER_SECONDS, Cluster, Workshop
+from us8k_batch.cluster.window import Cluster
+from us8k_batch.cluster.workshop import Workshop
 from us8k_batch.errors import RequestError
 from us8k_batch.settings import Settings
 
@@ -63,10 +64,8 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
         except (OSError, ValueError, TypeError, ImportError) as error:
             asked = address or where.spec or "a local cluster"
             raise RequestError(f"{asked}: no scheduler answers there ({error}); is it running?") from error
-        stack.callback(client.close, ANSWER_SECONDS)
         local = address is None and where.spec is None
-        cluster = stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
-        yield cluster
+        yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
 
 
 def _read_address(file: str) -> str:

@@ -6,77 +6,35 @@ import contextlib
 import importlib.util
 import itertools
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-from distributed import Client, KilledWorker, WorkerPlugin, get_worker, performance_report
+from distributed import Client, KilledWorker, performance_report
 
+from us8k_batch.cluster.workshop import (
+    Workshop,
+    WorkshopMissingError,
+    WorkshopPlugin,
+    call_in_loop,
+    call_on_worker,
+)
 from us8k_batch.errors import JobError, MissingExtraError, RequestError
 from us8k_batch.settings import Settings
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
-PLUGIN = "us8k-workshop"
 TICK_SECONDS = 0.5
 ANSWER_SECONDS = 5.0
 """How long the scheduler may take to answer; if it lost its connections, Dask would wait for half a minute."""
 _END: Any = object()
 LOST = (CancelledError, OSError, RuntimeError, ValueError, AttributeError)
 """What a client raises whose scheduler is gone, in whatever state that left it; TimeoutError is an OSError."""
-
-
-class Workshop(Protocol):
-    """What a worker keeps between tasks."""
-
-    def close(self) -> None:
-        """Give everything back."""
-
-
-class WorkshopPlugin(WorkerPlugin):  # type: ignore[misc]
-    """Gives every worker a workshop, which tasks find by name."""
-
-    name = PLUGIN
-    idempotent = True  # a second run on the same workers uses the same workshop
-
-    def __init__(self, make: Callable[[], Workshop], interruptible: bool) -> None:
-        self._make = make
-        self._interruptible = interruptible
-
-    def setup(self, worker: Any) -> None:  # noqa: ARG002  # the signature is Dask's
-        """Make the workshop; keep a local worker from dying of the Ctrl-C that is meant for the run."""
-        self.workshop = self._make()
-        if not self._interruptible and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def teardown(self, worker: Any) -> None:  # noqa: ARG002
-        """Close the workshop."""
-        self.workshop.close()
-
-
-class WorkshopMissingError(JobError):
-    """A task came to a worker of a restarted scheduler, which has not been told of the workshop yet."""
-
-
-def _on_worker(function: Callable[[Any, Any], Any], payload: Any) -> Any:
-    return _call(get_worker(), function, payload)
-
-
-def _in_loop(function: Callable[[Any, Any], Any], payload: Any, dask_worker: Any) -> Any:
-    return _call(dask_worker, function, payload)
-
-
-def _call(worker: Any, function: Callable[[Any, Any], Any], payload: Any) -> Any:
-    plugin = worker.plugins.get(PLUGIN)
-    if plugin is None:
-        raise WorkshopMissingError(f"{worker.address}: has no workshop")
-    return function(plugin.workshop, payload)
 
 
 @dataclass(slots=True)
@@ -108,9 +66,11 @@ class Cluster:
         self._plugin = (make, not local)
         try:
             self._equip()
-        except LOST as error:
-            raise self._no_workers() from error
+        except (CancelledError, OSError) as error:
+            self.close()
+            raise self._no_scheduler(error) from error
         except Exception as error:  # whatever a worker's imports raise
+            self.close()
             raise RequestError(
                 f"a worker cannot be used ({type(error).__name__}: {error}); install the same lock everywhere"
             ) from error
@@ -151,7 +111,7 @@ class Cluster:
             yield
         finally:
             # It is worth nothing that its lack would end a run for.
-            with contextlib.suppress(*LOST):
+            with contextlib.suppress(Exception):
                 report.__exit__(None, None, None)
 
     def workers(self) -> dict[str, int]:
@@ -169,14 +129,17 @@ class Cluster:
         JobError
             If none comes before the deadline.
         """
+        # An adaptive cluster starts workers only when there is something to do.
+        bell = self._client.submit(int, pure=False)
         self._await_workers(lambda: False)
+        bell.release()
 
     def on_each_worker(self, function: Callable[[Any, Any], Result], payload: Any) -> dict[str, Result | Exception]:
         """Call ``function(workshop, payload)`` once on every worker; an error is returned in place of a result."""
         try:
-            return dict(self._client.run(_in_loop, function, payload, on_error="return"))
+            return dict(self._client.run(call_in_loop, function, payload, on_error="return"))
         except LOST as error:
-            raise self._no_workers() from error
+            raise self._no_scheduler(error) from error
 
     def run(
         self,
@@ -214,7 +177,7 @@ class Cluster:
 
         def submit(payload: Payload, number: int, attempt: int, deaths: int) -> None:
             key = f"{name}-{number}-{attempt}"
-            future = self._client.submit(_on_worker, function, payload, key=key, pure=False, retries=0)
+            future = self._client.submit(call_on_worker, function, payload, key=key, pure=False, retries=0)
             running[key] = _Task(payload, number, attempt, deaths, future)
             future.add_done_callback(done.put)
 
@@ -302,6 +265,11 @@ class Cluster:
 
     def _equip(self) -> None:
         self._client.register_plugin(WorkshopPlugin(*self._plugin))
+
+    def _no_scheduler(self, error: BaseException) -> JobError:
+        return JobError(
+            f"{self._address}: the scheduler does not answer any more ({error}); run the same command again"
+        )
 
     def _no_workers(self) -> JobError:
         return JobError(

@@ -1,0 +1,63 @@
+"""What a worker keeps between tasks, and how tasks find it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from distributed import WorkerPlugin, get_worker
+
+from us8k_batch.errors import JobError
+
+PLUGIN = "us8k-workshop"
+
+
+class Workshop(Protocol):
+    """What a worker keeps between tasks."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class WorkshopPlugin(WorkerPlugin):  # type: ignore[misc]
+    """Gives every worker a workshop, which tasks find by name."""
+
+    name = PLUGIN
+    idempotent = True  # a second run on the same workers uses the same workshop
+
+    def __init__(self, make: Callable[[], Workshop], interruptible: bool) -> None:
+        self._make = make
+        self._interruptible = interruptible
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002  # the signature is Dask's
+        """Make the workshop; keep a local worker from dying of the Ctrl-C that is meant for the run."""
+        self.workshop = self._make()
+        if not self._interruptible and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def teardown(self, worker: Any) -> None:  # noqa: ARG002
+        """Close the workshop."""
+        self.workshop.close()
+
+
+class WorkshopMissingError(JobError):
+    """A task came to a worker of a restarted scheduler, which has not been told of the workshop yet."""
+
+
+def call_on_worker(function: Callable[[Any, Any], Any], payload: Any) -> Any:
+    """Call ``function(workshop, payload)`` in a task."""
+    return _call(get_worker(), function, payload)
+
+
+def call_in_loop(function: Callable[[Any, Any], Any], payload: Any, dask_worker: Any) -> Any:
+    """Call ``function(workshop, payload)`` in a worker's event loop, outside any task."""
+    return _call(dask_worker, function, payload)
+
+
+def _call(worker: Any, function: Callable[[Any, Any], Any], payload: Any) -> Any:
+    plugin = worker.plugins.get(PLUGIN)
+    if plugin is None:
+        raise WorkshopMissingError(f"{worker.address}: has no workshop")
+    return function(plugin.workshop, payload)
