@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from us8k_batch.errors import RequestError
 from us8k_batch.training.evaluate import Task, fit_split
 from us8k_batch.training.spaces import Space, draw, encode
 from us8k_batch.training.splits import Split
@@ -46,14 +47,14 @@ class Chosen:
     """All parameters of the model."""
     accuracy: float
     """Mean over the inner folds. It was chosen for being high, so it is too good to be quoted."""
-    default_accuracy: float
-    """The same of the default parameters, which are the first trial."""
+    default_accuracy: float | None
+    """The same of the default parameters, which are the first trial; None if they could not be fitted."""
     trial: int
     """Number of the trial."""
     finished: int
     """Trials that tried every inner fold."""
     pruned: int
-    """Trials that were given up, because half of the others were better so far."""
+    """Trials that were given up: half of the others were better so far, or they could not be fitted."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -88,6 +89,11 @@ def search(
     Returns
     -------
     Chosen
+
+    Raises
+    ------
+    RequestError
+        If no trial could be fitted.
     """
     from optuna.pruners import MedianPruner
     from optuna.trial import TrialState
@@ -108,7 +114,7 @@ def search(
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda f: running[f].trial.number):
                 one = running.pop(future)
-                if _goes_on(wanted, study, one, future.result(), tell):
+                if _goes_on(wanted, study, one, future, tell):
                     running[_submit(executor, wanted, one)] = one
 
 
@@ -143,11 +149,17 @@ def _submit(executor: Executor, wanted: Wanted, one: _Running) -> Future[float]:
     return executor.submit(inner_accuracy, tried, wanted.inner[len(one.accuracies)])
 
 
-def _goes_on(wanted: Wanted, study: Study, one: _Running, accuracy: float, tell: Callable[[str], None]) -> bool:
+def _goes_on(wanted: Wanted, study: Study, one: _Running, fitted: Future[float], tell: Callable[[str], None]) -> bool:
     """Note the accuracy on one more inner fold; tell the study if it was the last one."""
     from optuna.trial import TrialState
 
-    one.accuracies.append(accuracy)
+    try:
+        one.accuracies.append(fitted.result())
+    except ValueError as error:
+        # Not every point of a space fits every dataset: 27 neighbours need 27 clips.
+        study.tell(one.trial, state=TrialState.PRUNED)
+        tell(f"trial {one.trial.number}: cannot be fitted ({str(error).splitlines()[0]})")
+        return False
     mean = float(np.mean(one.accuracies))
     one.trial.report(mean, step=len(one.accuracies) - 1)
     if len(one.accuracies) == len(wanted.inner):
@@ -166,12 +178,18 @@ def _choose(wanted: Wanted, study: Study) -> Chosen:
 
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    if not finished:
+        raise RequestError(
+            f"model {wanted.task.spec.name} could not be fitted with any of {len(pruned)} sets of parameters; "
+            "us8k train says why"
+        )
+    defaults = min([*finished, *pruned], key=lambda trial: trial.number)
     # Of equals the earliest: the default parameters are left only for something better.
     best = max(finished, key=lambda trial: (_mean(trial), -trial.number))
     return Chosen(
         parameters={**wanted.task.parameters, **draw(best, wanted.space)},
         accuracy=_mean(best),
-        default_accuracy=_mean(finished[0]),
+        default_accuracy=_mean(defaults) if defaults in finished else None,
         trial=best.number,
         finished=len(finished),
         pruned=len(pruned),

@@ -112,7 +112,6 @@ SPACES: dict[str, Space] = {
     "knn": {
         "n_neighbors": Whole(1, 30),
         "weights": OneOf(("uniform", "distance")),
-        "p": OneOf((1.0, 2.0)),
     },
     "mlp": {
         "hidden_layer_sizes": OneOf(([128], [256], [512], [256, 128])),

@@ -161,9 +161,10 @@ def _search(
 
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     chosen = search(wanted, study, pool, jobs, lambda line: tell(f"  for fold {name}, {line}"))
+    default = "-" if chosen.default_accuracy is None else f"{100 * chosen.default_accuracy:.1f} %"
     tell(
-        f"fold {name}: {100 * chosen.default_accuracy:.1f} % by default, {100 * chosen.accuracy:.1f} % with trial "
-        f"{chosen.trial} of {chosen.finished} and {chosen.pruned} pruned ones, on the other folds"
+        f"fold {name}, on the other folds: {default} by default, {100 * chosen.accuracy:.1f} % with trial "
+        f"{chosen.trial} ({chosen.finished} finished, {chosen.pruned} pruned)"
     )
     return chosen
 
