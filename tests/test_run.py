@@ -363,8 +363,8 @@ def test_a_store_that_was_made_meanwhile_with_other_parameters_is_refused(
 def test_a_store_that_was_filled_meanwhile_is_not_filled_again(
     runner: Runner, dataset: Path, reference: Path, tmp_path: Path
 ) -> None:
-    """Between looking and getting the lease another run did all the work: nothing is extracted twice."""
-    options = make_options(dataset, tmp_path / "store", scheduler=runner.scheduler)
+    """Between looking and getting the lease another run did all the work: no worker is even asked for."""
+    options = make_options(dataset, tmp_path / "store", scheduler="tcp://127.0.0.1:1")
     found = prepare(options)
     runner.extract(dataset, tmp_path / "store")
     assert hold_and_work(options, Heard(), found, 0.0).extracted == 0

@@ -140,7 +140,7 @@ class Crew:
         left: list[ShardTask] = []
         abandoned = self._extract(tasks, left)
         if left and not self.stop():
-            if not (self.any_read or self._others_can_be_read(job, left, clips)):
+            if not (self.any_read or self._others_can_be_read(job, left, clips) or self.stop()):
                 raise JobError(
                     f"{len(left)} shards could not be read at all, and no other clip either "
                     f"({self.trouble}); is the dataset's storage up? Run the same command again once it is"
