@@ -1,0 +1,66 @@
+"""The commands train, compare and pool, as a person or a program calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from feature_stores import make_features_store
+
+from us8k_batch.cli import main
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make a store of 60 clips."""
+    return str(make_features_store(tmp_path_factory.mktemp("cli") / "store"))
+
+
+def us8k(*arguments: str) -> Result:
+    """Call the command."""
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_train_compare_and_pool_print_one_object_last(store: str, tmp_path: Path) -> None:
+    """With --json the last line of stdout is the result, and everything for a person is on stderr."""
+    run = str(tmp_path / "run")
+    trained = us8k("train", store, "--model", "logistic", "--features", "mean", "--out", run, "--json", "--jobs", "1")
+    assert trained.exit_code == 0, trained.output
+    assert json.loads(trained.stdout)["run"] == run
+    assert "accuracy" in trained.stderr
+    compared = us8k("compare", run, "--json")
+    assert json.loads(compared.stdout)["rows"][0]["model"] == "logistic"
+    pooled = us8k("pool", store, str(tmp_path / "pooled.parquet"), "--statistics", "mean+std,p10", "--json")
+    assert json.loads(pooled.stdout)["columns"] == 18
+
+
+def test_without_a_name_the_run_gets_the_next_free_one(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A default run never writes over another one."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert us8k("train", store, "--model", "dummy", "--features", "mean").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "dummy-mean-folds-001", "dummy-mean-folds-002",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "resnet"], "model 'resnet' is unknown"),
+        (["--features", "none"], "feature set"),
+        (["--set", "max_depht=3"], "has no parameter 'max_depht'"),
+        (["--set", "max_depth"], "expected key=value"),
+    ],
+)
+def test_a_bad_request_is_exit_status_2(store: str, tmp_path: Path, arguments: list[str], message: str) -> None:
+    """One line says what was wrong, the object says it too, and there is no run."""
+    done = us8k("train", store, "--out", str(tmp_path / "run"), "--json", *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert json.loads(done.stdout)["exit_status"] == 2
+    assert not (tmp_path / "run").exists()
