@@ -24,6 +24,9 @@ from stores import files, stamps
 
 import us8k_batch
 from us8k_batch.errors import StoreError
+from us8k_batch.objects import open_objects
+from us8k_batch.store.layout import SNAPSHOTS, numbers
+from us8k_batch.store.state import read_snapshot
 
 DONE = 3
 """Exit status of a run that is done: one clip of each dataset is no sound."""
@@ -130,6 +133,8 @@ def look(store: Path, story: Story) -> str | None:
     assert (reader.pooled["row"] < zarr.open_array(store / "mfcc.zarr/mfcc", mode="r").shape[0]).all()
     known = story.clip_ids if story.base is None else story.clip_ids | {"audio/clip000.wav"}
     assert {*live, *failed} <= known
+    objects = open_objects(str(store))
+    assert reader.snapshot_id in [read_snapshot(objects, n)[0].snapshot_id for n in numbers(objects, SNAPSHOTS)]
     assert not reader.complete or len(live) + len(failed) == len(story.clip_ids)
     return reader.snapshot_id
 
