@@ -199,7 +199,8 @@ def _parts(node: Any) -> Iterator[str]:
 def _hold_out(
     y: NDArray[np.int64], groups: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    learn, check = grouped_parts(y, groups, INNER_PARTS, seed)[0]
+    recordings = len(np.unique(groups[groups >= 0])) + int((groups < 0).sum())
+    learn, check = grouped_parts(y, groups, min(INNER_PARTS, recordings), seed)[0]
     refuse_unlearnable([Split("inner", learn, check)], y, [f"class {code}" for code in range(int(y.max()) + 1)])
     return learn, check
 
