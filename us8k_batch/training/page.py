@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def write_page(file: Path, document: dict[str, Any], figures: Path) -> None:
     title = _text(f"{document['model']}, {document['protocol']}")
     file.write_text(
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-        f"<style>{STYLE}</style>\n{body}\n</html>\n"
+        f"<style>{STYLE}</style>\n{body}\n</html>\n",
+        encoding="utf-8",
     )
 
 
@@ -102,9 +104,10 @@ def _spread(scores: dict[str, Any]) -> str:
 
 
 def _inline(svg: Path) -> str:
-    text = svg.read_text()
+    text = svg.read_text(encoding="utf-8")
     # An XML declaration and document type have no place inside a page, and ids must differ between figures.
-    return text[text.index("<svg") :].replace('id="', f'id="{svg.stem}-').replace("#", f"#{svg.stem}-")
+    figure = text[text.index("<svg") :]
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{svg.stem}-", figure)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
