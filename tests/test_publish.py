@@ -341,6 +341,16 @@ def test_a_plan_made_during_a_publication_is_covered(tmp_path: Path, base: Path)
     raise AssertionError("publishing takes ever more steps")
 
 
+def test_rows_that_are_handed_out_during_a_publication_are_covered(tmp_path: Path, base: Path) -> None:
+    """A plan made after the array was looked at, and before the last table was replaced, is not forgotten."""
+    store = copy(base, tmp_path / "store")
+    other = TinyRun(store=store, clips=make_clips(9))
+    fuse = Fuse(2, lambda: other.hand_out(other.plan()), uses=WRITES)
+    TinyRun(store=store, clips=change(SMALL, "bad", missing=True), watch=fuse).publish()
+    assert fuse.used == 4  # snapshot, failures, pooled, and the array again
+    assert rows_covered(store) == 12
+
+
 def test_rows_that_a_snapshot_knows_stay_covered_though_their_plan_got_lost(store: str) -> None:
     """A plan that somebody removed is damage, and no reason to hide its rows from readers."""
     for number in list_plans(open_objects(store)):

@@ -148,7 +148,7 @@ def test_frames_are_indexed_as_an_array_is(base: Path, whole: np.ndarray, key: A
 )
 def test_what_indexes_no_clips_is_refused(base: Path, key: Any) -> None:
     """Out of range, of the wrong length or kind, or more than one axis: an error as NumPy's, and nothing is read."""
-    with pytest.raises((IndexError, TypeError, ValueError)):
+    with pytest.raises(IndexError):
         open_store(str(base)).mfcc[key]
 
 
@@ -190,8 +190,8 @@ def test_an_open_store_stays_as_it_was(folder: Path) -> None:
     early.failures  # noqa: B018  # read now, the other's later
     for clips in (
         without(CLIPS, "c001"),
-        change(CLIPS, "bad", content="good sound", mtime_ns=9),
-        [*change(CLIPS, "c005", content="bad again"), Clip(clip_id="new", fold=9)],
+        change(CLIPS, "bad", content="a good sound"),
+        [*change(CLIPS, "c005", content="bad again and again"), Clip(clip_id="new", fold=9)],
     ):
         run(folder, clips)
     assert everything(early) == before
@@ -203,7 +203,7 @@ def test_a_store_opened_between_the_two_tables_shows_one_publication(folder: Pat
     """A publisher that replaced the failures and not yet the pooled table: both shown are of the older one."""
     before = everything(open_store(str(folder)))
     old = (folder / POOLED).read_bytes()
-    run(folder, change(CLIPS, "c005", content="bad again"))
+    run(folder, change(CLIPS, "c005", content="bad again and again"))
     (folder / POOLED).write_bytes(old)
     store = open_store(str(folder))
     assert "c005" not in set(store.failures["clip_id"])

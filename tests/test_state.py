@@ -147,6 +147,19 @@ def test_a_plan_that_is_not_settled_is_read_again(tiny: TinyRun) -> None:
     assert state.pending["row"].to_pylist() == [8, 9, 10, 11]
 
 
+def test_what_is_settled_of_a_plan_is_not_pending_again(tiny: TinyRun) -> None:
+    """A plan is read again for its later shards; the ones before them are committed, though no listing names them."""
+    shards = hand_out(tiny)
+    tiny.extract(shards[:1])
+    abandon_shard(tiny.objects, INFO, 1, "reason")
+    tiny.publish()
+    state = tiny.state()
+    assert state.snapshot is not None
+    assert state.snapshot.settled == 2
+    assert state.pending["row"].to_pylist() == [8, 9, 10, 11]
+    assert state.index["row"].to_pylist() == [0, 1, 2, 3]
+
+
 def test_a_state_can_be_read_at_any_moment_of_a_run(tmp_path: Path) -> None:
     """Whatever a run writes between two reads, the state is one that the store was in, and never damage."""
     clips = make_clips()
