@@ -61,7 +61,9 @@ def test_no_samples_are_no_samples():
     assert read_header(encode("WAV", "PCM_16", samples=0)).samples == 0
 
 
-@pytest.mark.parametrize("data", [b"", b"RIFF", b"no audio at all" * 100, bytes(1000), encode("OGG", "VORBIS")[:100]])
+@pytest.mark.parametrize(
+    "data", [b"", b"RIFF", b"no audio at all" * 100, bytes(1000), encode("OGG", "VORBIS")[:100]], ids=len
+)
 def test_what_is_no_audio_is_refused(data):
     """Text, zeros, or half a header."""
     with pytest.raises(UnreadableHeaderError, match=r"\S"):
