@@ -48,7 +48,7 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
     logging.getLogger("distributed").setLevel(quiet)
     address = where.scheduler
     if address is None and where.scheduler_file is not None:
-        address = _read_address(where.scheduler_file)
+        address = read_address(where.scheduler_file)
     if address is None and where.spec is None:
         address = dask.config.get("scheduler-address", None)
     with contextlib.ExitStack() as stack:
@@ -68,8 +68,14 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
         yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
 
 
-def _read_address(file: str) -> str:
-    """Read the file that a scheduler wrote, or that it will write in a moment."""
+def read_address(file: str) -> str:
+    """Read the file that a scheduler wrote, or that it will write in a moment.
+
+    Raises
+    ------
+    RequestError
+        If there is no address in it in time.
+    """
     deadline = time.monotonic() + parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
     pause = threading.Event()
     while True:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 
 from distributed import Client
 
+from us8k_batch.cluster.connect import read_address
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import RequestError
 
@@ -26,12 +27,14 @@ def open_executor(where: Where) -> Iterator[tuple[Executor, int]]:
     RequestError
         If no scheduler answers there, or it has no worker.
     """
-    asked = where.scheduler or where.scheduler_file
+    asked = where.scheduler
+    if asked is None and where.scheduler_file is not None:
+        asked = read_address(where.scheduler_file)
     if asked is None:
         raise RequestError("no cluster was named; expected --scheduler or --scheduler-file")
     try:
-        client = Client(address=where.scheduler, scheduler_file=where.scheduler_file, set_as_default=False)
-    except (OSError, ValueError, KeyError) as error:
+        client = Client(asked, set_as_default=False)
+    except (OSError, ValueError) as error:
         raise RequestError(f"{asked}: no scheduler answers there ({error}); is it running?") from error
     with client:
         threads = sum(client.nthreads().values())
