@@ -113,16 +113,18 @@ def test_every_epoch_is_noted(fitted):
     assert [set(line) for line in model.history_] == [{"epoch", "train_loss", "train_accuracy"}] * 2
 
 
+@pytest.mark.parametrize("clip", [0, 1, 2])
 @pytest.mark.parametrize("more", [1, 2, 7])
-def test_padding_does_not_matter(cnn, more):
-    """Frames past a clip's end, whatever stands there and however many they are, change no probability."""
+def test_padding_does_not_matter(cnn, clip, more):
+    """A clip in an array of its own length says what it says among others, and with anything past its end."""
     task, model = cnn
-    frames, mask = task.features.batch(np.arange(N))
-    wide = np.pad(frames, ((0, 0), (0, more), (0, 0)))
-    there = np.pad(mask, ((0, 0), (0, more)))
-    wide[there == 0] = 1e3
-    said = np.asarray(model.model_.predict_on_batch((wide, there)))
-    np.testing.assert_allclose(said, model.predict_proba(task.features), rtol=1e-4, atol=1e-6)
+    frames, mask = task.features.batch(np.array([clip]))
+    length = int(task.features.n_frames[clip])
+    wide = np.pad(frames[:, :length], ((0, 0), (0, more), (0, 0)), constant_values=1e3)
+    there = np.pad(mask[:, :length], ((0, 0), (0, more)))
+    alone = np.asarray(model.model_.predict_on_batch((frames[:, :length], mask[:, :length])))
+    for said in (model.model_.predict_on_batch((wide, there)), model.predict_proba(task.features)[[clip]]):
+        np.testing.assert_allclose(np.asarray(said), alone, rtol=1e-4, atol=1e-6)
 
 
 def test_coefficients_are_standardised_by_the_training_clips_alone(cnn):
