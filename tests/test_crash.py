@@ -185,6 +185,7 @@ def faults(story: Story, how: str) -> list[Fault]:
     ]
 
 
+@pytest.mark.timeout(900)  # hundreds of runs, on machines that may be busy
 @pytest.mark.parametrize("how", list(DEEDS))
 @pytest.mark.parametrize("run", ["first", "second"])
 def test_a_run_may_break_at_any_write(
