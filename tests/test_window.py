@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -151,6 +153,26 @@ def test_results_that_were_lost_with_their_workers_are_made_again(hand: HandStar
                 hand.kill_workers()
                 hand.start_workers(1)
     assert sorted(answers) == list(range(9))
+
+
+def test_a_worker_that_does_not_give_its_result_is_not_waited_for(hand: HandStarted, tmp_path: Path) -> None:
+    """A worker that hangs with a finished result: after a few seconds the task is submitted again."""
+    answers: list[int] = []
+    with connected(hand, shards_per_thread=1) as cluster:
+        futures = cluster._client.futures
+        for _, number in cluster.run("hung", answer, iter(works(tmp_path, 2))):
+            answers.append(number)
+            if len(answers) == 1:
+                wait_until(lambda: all(future.status == "finished" for future in futures.values()), "the other task")
+                (pid,) = (int(path.suffix[1:]) for path in tmp_path.glob(f"{1 - number}.*"))
+                os.kill(pid, signal.SIGSTOP)
+
+                def strike(pid: int = pid) -> None:
+                    wait_until(lambda: any(key.endswith("-2") for key in list(futures)), "a second attempt")
+                    os.kill(pid, signal.SIGKILL)
+
+                threading.Thread(target=strike).start()
+    assert sorted(answers) == [0, 1]
 
 
 def test_a_task_that_kills_its_worker_again_and_again_ends_the_run(tmp_path: Path) -> None:
