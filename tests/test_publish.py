@@ -258,6 +258,23 @@ def test_a_first_run_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) 
     raise AssertionError("a run takes ever more steps")
 
 
+def test_a_later_run_killed_at_any_step_is_finished_by_the_next(tmp_path: Path, base: Path) -> None:
+    """Whatever was written last of changed, new and removed clips, the next run ends as an undisturbed one."""
+    clips = [*without(change(SMALL, "c003", content="a longer sound"), "c001"), Clip(clip_id="new", fold=9)]
+    run(copy(base, tmp_path / "straight"), clips)
+    expected = files(tmp_path / "straight")
+    for at in range(STEPS):
+        store = copy(base, tmp_path / str(at))
+        fuse = Fuse(at, stop, uses=WRITES)
+        with contextlib.suppress(KilledError):
+            TinyRun(store=store, clips=clips, watch=fuse).run()
+        run(store, clips)
+        assert files(store) == expected, at
+        if not fuse.blown:
+            return
+    raise AssertionError("a run takes ever more steps")
+
+
 def test_of_two_publishers_the_newest_snapshot_wins(tmp_path: Path, base: Path) -> None:
     """At whatever step of one the other publishes, the tables end as the newest snapshot's, and nobody's half."""
     early, late = change(SMALL, "c004", label="early"), change(SMALL, "c004", label="late")

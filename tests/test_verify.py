@@ -30,7 +30,7 @@ from stores import (
 
 from us8k_batch.errors import StoreError
 from us8k_batch.objects import TEMPORARY, open_objects
-from us8k_batch.store import parquet
+from us8k_batch.store import parquet, shards
 from us8k_batch.store.finding import CLIPS_NAMED, Finding, named
 from us8k_batch.store.layout import (
     ARRAY,
@@ -282,7 +282,19 @@ def test_numbers_where_a_clip_has_no_frame_are_found(folder: Path) -> None:
     block = decode_shard(info, data, n, "")
     block[at] = 0
     (folder / shard_key(shard)).write_bytes(encode_shard(info, list(block)))
-    assert "bad" in [clip for finding in verify(str(folder)).findings for clip in finding.clips]
+    (finding,) = verify(str(folder)).findings
+    assert (finding.problem, finding.clips) == ("1 rows are not what was committed", ("bad",))
+
+
+def test_a_shard_of_other_bytes_and_the_same_values_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers are not harmed; it is not the object that was committed all the same."""
+    info = make_info()
+    frames = decode_shard(info, (folder / shard_key(0)).read_bytes(), 4, "")
+    monkeypatch.setattr(shards, "ZSTD_LEVEL", 19)
+    (folder / shard_key(0)).write_bytes(encode_shard(info, list(frames)))
+    (finding,) = verify(str(folder)).findings
+    assert finding.problem == "other bytes than were committed, though every row decodes the same"
+    assert finding.clips == ("c000", "c001", "c006", "c007")
 
 
 def test_shards_and_commits_exchanged_for_each_other_are_found(folder: Path) -> None:
