@@ -12,6 +12,8 @@ from us8k_batch.training.models import Model, ModelSpec, Parameters
 
 MIX = 0.3
 """Both parameters of the beta distribution that shares are drawn from: most mixtures are nearly one clip."""
+FAINTEST = 1e-6
+"""Least share of a clip in a mixture; float32 tells one minus it from one."""
 
 
 def article_network(keras: Any, rows: Any, n_classes: int, seed: int, parameters: Parameters) -> Any:
@@ -134,7 +136,8 @@ def shifted_and_mixed(
         turned[i, :length] = np.roll(frames[i, :length], rng.integers(length), axis=0)
         turned[i, length:] = 0
     other = rng.permutation(len(targets))
-    share = rng.beta(MIX, MIX, size=len(targets)).astype(np.float32)
+    # Neither share is ever nothing: a frame that only the fainter clip has would be divided by zero.
+    share = rng.beta(MIX, MIX, size=len(targets)).clip(FAINTEST, 1 - FAINTEST).astype(np.float32)
     narrow = share[:, np.newaxis]
     mine, others = (narrow * mask)[..., np.newaxis], ((1 - narrow) * mask[other])[..., np.newaxis]
     # Where one clip has ended the other goes on alone: padding is no sound to mix with.
