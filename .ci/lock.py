@@ -15,7 +15,18 @@ DEV_EXTRAS = (*RUN_EXTRAS, "nn", "tune", "mlflow", "tensorboard", "comet", "test
 
 def compile_lock(lock: Path, extras: tuple[str, ...], constraint: Path | None) -> None:
     """Resolve for every supported Python and platform, keeping the versions that `lock` has already."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--quiet", "--universal", "--python-version", "3.11"]
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "pyproject.toml",
+        "--quiet",
+        "--universal",
+        "--python-version",
+        "3.11",
+    ]
     command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
     command += [f"--extra={extra}" for extra in extras]
     command += ["--constraints", str(constraint)] if constraint else []
