@@ -290,8 +290,9 @@ def test_a_shard_of_other_bytes_and_the_same_values_is_found(folder: Path, monke
     """Readers are not harmed; it is not the object that was committed all the same."""
     info = make_info()
     frames = decode_shard(info, (folder / shard_key(0)).read_bytes(), 4, "")
-    monkeypatch.setattr(shards, "ZSTD_LEVEL", 19)
-    (folder / shard_key(0)).write_bytes(encode_shard(info, list(frames)))
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "ZSTD_LEVEL", 19)
+        (folder / shard_key(0)).write_bytes(encode_shard(info, list(frames)))
     (finding,) = verify(str(folder)).findings
     assert finding.problem == "other bytes than were committed, though every row decodes the same"
     assert finding.clips == ("c000", "c001", "c006", "c007")
