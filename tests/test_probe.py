@@ -148,6 +148,15 @@ class Truthful(LocalObjects):
         return True
 
 
+class Boastful(LocalObjects):
+    """Objects that are said to be new, whether or not they are."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Create, and say that it was not there."""
+        LocalObjects.create(self, key, data)
+        return True
+
+
 class Answerless(LocalObjects):
     """Objects whose creation is said to have failed when its first answer got lost."""
 
@@ -157,7 +166,7 @@ class Answerless(LocalObjects):
         return False
 
 
-@pytest.mark.parametrize("kind", [Forgetful, Overwriting, Truthful])
+@pytest.mark.parametrize("kind", [Forgetful, Overwriting, Truthful, Boastful])
 def test_a_storage_that_lies_is_refused(tmp_path: Path, kind: type[LocalObjects]) -> None:
     """What counts is what is read back, and that the second creation was refused."""
     with pytest.raises(StoreError):

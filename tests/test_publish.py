@@ -258,9 +258,19 @@ def test_a_first_run_killed_at_any_step_is_finished_by_the_next(tmp_path: Path) 
     raise AssertionError("a run takes ever more steps")
 
 
-def test_a_later_run_killed_at_any_step_is_finished_by_the_next(tmp_path: Path, base: Path) -> None:
+@pytest.mark.parametrize(
+    "clips",
+    [
+        change(SMALL, "c003", content="a longer sound"),
+        change(SMALL, "c003", mtime_ns=5),
+        [*without(change(SMALL, "c003", content="a longer sound"), "c001"), Clip(clip_id="new", fold=9)],
+    ],
+    ids=["changed", "touched", "changed, removed and new"],
+)
+def test_a_later_run_killed_at_any_step_is_finished_by_the_next(
+    tmp_path: Path, base: Path, clips: list[Clip]
+) -> None:
     """Whatever was written last of changed, new and removed clips, the next run ends as an undisturbed one."""
-    clips = [*without(change(SMALL, "c003", content="a longer sound"), "c001"), Clip(clip_id="new", fold=9)]
     run(copy(base, tmp_path / "straight"), clips)
     expected = files(tmp_path / "straight")
     for at in range(STEPS):

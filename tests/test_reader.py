@@ -152,6 +152,13 @@ def test_what_indexes_no_clips_is_refused(base: Path, key: Any) -> None:
         open_store(str(base)).mfcc[key]
 
 
+@pytest.mark.parametrize("key", [[[0, 1]], None, np.array(3)])
+def test_clips_are_chosen_along_one_axis(base: Path, key: Any) -> None:
+    """What would make another number of axes is refused by saying what can be asked for."""
+    with pytest.raises(IndexError, match="a list or mask of one dimension"):
+        open_store(str(base)).mfcc[key]
+
+
 def test_frames_are_an_array_to_numpy(base: Path, whole: np.ndarray) -> None:
     """Length, shape and type are told without reading; np.asarray reads all; batches follow each other."""
     mfcc = open_store(str(base)).mfcc

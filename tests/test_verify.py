@@ -164,6 +164,7 @@ def test_a_store_is_clean_wherever_its_run_was_killed(base: Path, tmp_path: Path
         findings = verify(store).findings
         assert all("us8k extract mends it" in finding.problem for finding in findings), at
         assert {finding.key for finding in findings} <= {POOLED, FAILURES, ARRAY}
+        assert not findings or Path(store, snapshot_key(4)).exists(), at
         if not fuse.blown:
             assert findings == []
             return
