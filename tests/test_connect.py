@@ -59,6 +59,14 @@ def test_a_running_scheduler_is_used_by_its_address(hand: HandStarted, tmp_path:
         assert ask(cluster, tmp_path) == {hand.workers[0].pid}
 
 
+def test_the_caller_s_own_dask_stays_as_it_was(hand: HandStarted, tmp_path: Path) -> None:
+    """Whoever uses Dask for something else in the same process does not find our cluster under it, nor a closed one."""
+    with connect(Where(scheduler=hand.address), make_settings(), Bench) as cluster:
+        ask(cluster, tmp_path)
+        assert dask.config.get("scheduler", None) is None
+    assert dask.config.get("scheduler", None) is None
+
+
 def test_a_running_scheduler_is_used_by_its_file(hand: HandStarted, tmp_path: Path) -> None:
     """--scheduler-file FILE: the same, found through the file that the scheduler wrote."""
     with connect(Where(scheduler_file=str(hand.scheduler_file)), make_settings(), Bench) as cluster:

@@ -305,6 +305,23 @@ def test_what_an_earlier_run_left_is_finished_under_its_rows(tmp_path: Path) -> 
     assert len(TinyRun(store=store, clips=[]).state().plans) == 1
 
 
+def test_what_was_committed_after_a_publication_is_published(tmp_path: Path) -> None:
+    """A clip that is tried again is waited for by nobody; once its new result is there, it is published."""
+    store = str(tmp_path / "store")
+    clips = change(make_clips(), "c004", content="bad sound")
+    run(store, clips)
+    again = TinyRun(store=store, clips=clips, retry_failed=True)
+    shards = again.hand_out(again.plan())
+    assert shards is not None
+    again.publish()
+    again.extract(shards)
+    found = plan(store, clips)
+    assert found.publish == ("results were committed after the last publication",)
+    run(store, clips)
+    assert [state for clip, state in states(store) if clip == "c004"] == ["superseded", "failed"]
+    assert plan(store, clips).nothing_to_do
+
+
 CHANGES: dict[str, tuple[Callable[[list[Clip]], list[Clip]], str]] = {
     "gone": (lambda clips: without(clips, "c003"), "a clip left the dataset: c003"),
     "longer": (lambda clips: change(clips, "c003", content="a longer sound"), "no longer as its plan saw it: c003"),

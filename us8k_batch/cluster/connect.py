@@ -60,7 +60,7 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
             stack.enter_context(dask.config.set(LOCAL_CONFIG))
             target = stack.enter_context(_local(settings))
         try:
-            client = Client(target)
+            client = Client(target, set_as_default=False)
         except (OSError, ValueError, TypeError, ImportError) as error:
             asked = address or where.spec or "a local cluster"
             raise RequestError(f"{asked}: no scheduler answers there ({error}); is it running?") from error

@@ -260,7 +260,7 @@ class Cluster:
                 raise self._no_workers()
             if self._client.status == "closed":
                 with contextlib.suppress(*LOST):
-                    self._client = Client(self._address, timeout=ANSWER_SECONDS)
+                    self._client = Client(self._address, timeout=ANSWER_SECONDS, set_as_default=False)
             pause.wait(TICK_SECONDS)
 
     def _equip(self) -> None:
