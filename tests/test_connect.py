@@ -60,7 +60,7 @@ def test_a_running_scheduler_is_used_by_its_address(hand: HandStarted, tmp_path:
 
 
 def test_the_caller_s_own_dask_stays_as_it_was(hand: HandStarted, tmp_path: Path) -> None:
-    """Whoever uses Dask for something else in the same process does not find our cluster under it, nor a closed one."""
+    """Whoever uses Dask for something else in the same process does not find our cluster under it."""
     with connect(Where(scheduler=hand.address), make_settings(), Bench) as cluster:
         ask(cluster, tmp_path)
         assert dask.config.get("scheduler", None) is None

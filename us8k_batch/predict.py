@@ -15,7 +15,7 @@ from us8k_batch.catalog.source import open_source
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError, ConfigError, DamageError, Failure, StorageError
 from us8k_batch.features.decoder import Decoder
-from us8k_batch.features.engine import Features, numeric_versions
+from us8k_batch.features.engine import Features, name_of, numeric_versions
 from us8k_batch.training.frames import frames_of
 from us8k_batch.training.inputs import FRAMES
 from us8k_batch.training.models import Model
@@ -211,8 +211,8 @@ def _engine(config: FeatureConfig, versions: Sequence[Mapping[str, str]]) -> tup
         If this program has no such engine.
     """
     newest = versions[-1]
-    engine = newest["engine"].rpartition("-")[0]
     try:
+        engine = name_of(newest["engine"])
         here = numeric_versions(config, engine)
     except ConfigError as error:
         raise DamageError(f"the run's features are of engine {newest['engine']!r}: {error}") from error

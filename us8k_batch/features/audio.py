@@ -112,7 +112,7 @@ def decode(data: bytes, config: FeatureConfig, on_header: OnHeader | None = None
     libsndfile looks for a resource fork named ``._`` in the working directory when it does not know the
     format of data in memory; call this where there is none.
     """
-    header, source = _read(data, config, on_header)
+    header, source = read_source(data, config, on_header)
     check_length(len(source), header, config)
     mono = downmix(source)
     check_finite(mono)
@@ -225,8 +225,8 @@ def check_resampy(n_samples: int, rate: int, config: FeatureConfig) -> None:
         )
 
 
-def _read(data: bytes, config: FeatureConfig, on_header: OnHeader | None) -> tuple[Header, NDArray[np.float32]]:
-    """Decode what is wanted of the source, shape (n_samples, channels).
+def read_source(data: bytes, config: FeatureConfig, on_header: OnHeader | None) -> tuple[Header, NDArray[np.float32]]:
+    """Decode what `decode` wants of the source, shape (n_samples, channels), before any check.
 
     It is one call of libsndfile, because soundfile seeks after each, and a decoder that has been seeked gives other
     samples (MP3, Opus) or none (SDS). The room for it follows from the size of the source, not from the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError
 from us8k_batch.features import audio, pooling
 from us8k_batch.features.audio import Audio, Header, OnHeader
+from us8k_batch.features.fast.claims import why_not
 
-REVISION = 1
-"""Counts up whenever our own engine's numbers change, be it by one bit."""
+REVISIONS = {"fast": 1, "plain": 1, "librosa": 1}
+"""Of each engine; counts up whenever its numbers change, be it by one bit."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +53,8 @@ def make_engine(config: FeatureConfig, name: str, on_header: OnHeader | None = N
     ----------
     config : FeatureConfig
     name : str
-        ``auto`` is ours; ``librosa`` is librosa itself, which ours is measured by.
+        ``auto`` is the fastest one of ours that computes this configuration; ``librosa`` is librosa itself,
+        which ours are measured by.
     on_header : callable, optional
         Told each clip's header before the clip is decoded.
 
@@ -63,7 +68,39 @@ def make_engine(config: FeatureConfig, name: str, on_header: OnHeader | None = N
     ConfigError
         If there is no such engine.
     """
-    return _factory(name)(config, on_header or _ignore)
+    chosen, reason = choose_engine(config, name)
+    logger.info("engine %s-%d%s", chosen, REVISIONS[chosen], reason and f": {reason}")
+    return _FACTORIES[chosen](config, on_header or _ignore)
+
+
+def choose_engine(config: FeatureConfig, name: str) -> tuple[str, str]:
+    """Return the engine that a name stands for with this configuration, and why not a faster one, or nothing.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine.
+    """
+    if name == "librosa":
+        return name, ""
+    if name != "auto":
+        raise ConfigError(f"engine {name!r}: expected one of auto, librosa")
+    reason = why_not(config)
+    return ("plain", f"the fast engine does not compute this: {reason}") if reason else ("fast", "")
+
+
+def name_of(engine: str) -> str:
+    """Return the name to ask for, to compute with the engine that `numeric_versions` told of.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine.
+    """
+    chosen = engine.rpartition("-")[0]
+    if chosen not in REVISIONS:
+        raise ConfigError(f"engine {engine!r}: expected one of {', '.join(REVISIONS)}, and its revision")
+    return "librosa" if chosen == "librosa" else "auto"
 
 
 def numeric_versions(config: FeatureConfig, name: str) -> dict[str, str]:
@@ -74,17 +111,24 @@ def numeric_versions(config: FeatureConfig, name: str) -> dict[str, str]:
     ConfigError
         If there is no such engine.
     """
-    _factory(name)
     import soundfile
 
+    chosen, _ = choose_engine(config, name)
     packages = {"numpy", "soundfile"}
     packages |= {"soxr"} if config.res_type.startswith("soxr") else {"resampy", "numba"}
-    packages |= {"librosa", "scipy"} if name == "librosa" else set()
+    packages |= {"fast": {"numba", "llvmlite"}, "plain": set(), "librosa": {"librosa", "scipy"}}[chosen]
     versions = {package: version(package) for package in sorted(packages)}
-    return {"engine": f"{name}-{REVISION}", "libsndfile": soundfile.__libsndfile_version__, **versions}
+    engine = f"{chosen}-{REVISIONS[chosen]}"
+    return {"engine": engine, "libsndfile": soundfile.__libsndfile_version__, **versions}
 
 
-def _make_own(config: FeatureConfig, on_header: OnHeader) -> Engine:
+def _make_fast(config: FeatureConfig, on_header: OnHeader) -> Engine:
+    from us8k_batch.features.fast.engine import FastEngine
+
+    return FastEngine(config, on_header, _make_plain(config, _ignore))
+
+
+def _make_plain(config: FeatureConfig, on_header: OnHeader) -> Engine:
     from us8k_batch.features.mfcc import MfccKernel
 
     return _join(config, lambda data: audio.decode(data, config, on_header), MfccKernel(config))
@@ -121,8 +165,4 @@ def _ignore(_header: Header) -> None:
     pass
 
 
-def _factory(name: str) -> Callable[[FeatureConfig, OnHeader], Engine]:
-    factories = {"auto": _make_own, "librosa": _make_librosa}
-    if name not in factories:
-        raise ConfigError(f"engine {name!r}: expected one of {', '.join(factories)}")
-    return factories[name]
+_FACTORIES = {"fast": _make_fast, "plain": _make_plain, "librosa": _make_librosa}

@@ -1,0 +1,172 @@
+"""The kernel: from the values in a file to MFCC frames, a piece at a time, so that it stays in the cache."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us8k_batch.features.fast import halve, phases, spectrum
+from us8k_batch.features.fast.jit import inlined, kernel
+from us8k_batch.features.fast.lanes import LANES, load, maximum, spread, store
+from us8k_batch.features.fast.mono import FLOAT32, read_mono
+
+COPY, HALVE, PHASES = 0, 1, 2
+"""Ways to the configured rate: it is there already; half the rate; any ratio, as resampy does."""
+
+
+class Source(NamedTuple):
+    """One clip."""
+
+    values: NDArray[np.uint8]
+    """See `read_mono`."""
+    encoding: int
+    channels: int
+    n_samples: int
+    """Samples of one channel."""
+    n_results: int
+    """Samples at the configured rate that the resampler makes; what is missing up to the last frame is zero."""
+
+
+def source_of(samples: NDArray[np.float32]) -> Source:
+    """Hand samples to the kernel, shape (n_samples, channels), read-only as a file is: they have one type then."""
+    n_samples, channels = samples.shape
+    values = samples.reshape(-1).view(np.uint8)
+    values.flags.writeable = False
+    return Source(values, FLOAT32, channels, n_samples, n_samples)
+
+
+class Way(NamedTuple):
+    """How clips of one rate get to the configured rate."""
+
+    way: int
+    halving: halve.Tables
+    phases: phases.Tables
+    step: int
+    """Results that are made at a time."""
+    n_samples: int
+    """Samples that are read for them, at most."""
+
+
+class Work(NamedTuple):
+    """Buffers; what is in them before and after does not matter."""
+
+    samples: NDArray[np.float32]
+    """What the resampler reads in one step."""
+    signal: NDArray[np.float32]
+    """What eight frames span, and the results of one step."""
+    rows: NDArray[np.float32]
+    more_rows: NDArray[np.float32]
+    """Transforms of 16 numbers per point."""
+    power: NDArray[np.float32]
+    """Eight power spectra, and eight zeros that stay."""
+    decibels: NDArray[np.float32]
+    """All frames' mel bands, eight frames after eight."""
+    lane: NDArray[np.float32]
+    """Eight times eight numbers."""
+
+
+@kernel
+def extract(source: Source, way: Way, tables: spectrum.Tables, work: Work, mfcc: NDArray[np.float32]) -> bool:
+    """Compute the MFCC frames of one clip.
+
+    Parameters
+    ----------
+    source, way, tables, work
+    mfcc : float32 array, shape (n_mfcc, n_frames), C-contiguous
+        Is overwritten.
+
+    Returns
+    -------
+    bool
+        False if a number on the way is not finite; `mfcc` is then meaningless.
+    """
+    # Arrays are handed on one by one: those of a tuple would be counted as used and released at every call.
+    signal, rows, power, decibels, lane = work.signal, work.rows, work.power, work.decibels, work.lane
+    window, twiddles, order, turns = tables.window, tables.twiddles, tables.order, tables.turns
+    first_bin, first_weight, weights, cosines = tables.first_bin, tables.first_weight, tables.weights, tables.cosines
+    hop = tables.hop
+    n_fft, n_mels, n_frames = len(window), len(first_bin), mfcc.shape[1]
+    span = (LANES - 1) * hop + n_fft
+    finite = True
+    total = spread(np.float32(0))
+    loudest = spread(spectrum.FLOOR)
+    begin = -(n_fft // 2)
+    end = begin + n_fft // 2
+    for i in range(n_fft // 2):
+        signal[i] = 0
+    for first in range(0, n_frames, LANES):
+        start = first * hop - n_fft // 2
+        if end < start + span:
+            _keep(signal, start - begin, end - begin)
+            begin = start
+        while end < start + span:
+            finite = make_signal(source, way, work, end, end - begin) and finite
+            end += way.step
+        for i in range(LANES):
+            lane[i] = first + i < n_frames
+        present = load(lane, 0)
+        spectrum.transform(signal, start - begin, hop, window, twiddles, rows)
+        spectrum.take_power(rows, order, turns, power)
+        for band in range(n_mels):
+            energy = spectrum.weigh(power, first_bin[band], weights, first_weight[band], first_weight[band + 1])
+            energy = present * energy
+            total = total + energy
+            energy = maximum(energy, spread(spectrum.FLOOR))
+            loudest = maximum(loudest, energy)
+            store(decibels, first * n_mels + LANES * band, spectrum.to_decibels(energy))
+    store(lane, 0, total)
+    for i in range(LANES):
+        finite = finite and np.isfinite(lane[i])
+    store(lane, 0, spectrum.to_decibels(loudest))
+    peak = lane[0]
+    for i in range(1, LANES):
+        peak = max(peak, lane[i])
+    floor = spread(peak - tables.top_db)
+    for first in range(0, n_frames, LANES):
+        spectrum.transform_cosine(decibels, first * n_mels, n_mels, floor, cosines, lane, mfcc, first)
+    return finite
+
+
+@inlined
+def _keep(signal: NDArray[np.float32], start: int, stop: int) -> None:
+    """Move what is still needed to the front."""
+    for i in range(0, stop - start, LANES):
+        store(signal, i, load(signal, start + i))
+
+
+@kernel
+def make_signal(source: Source, way: Way, work: Work, first: int, at: int) -> bool:
+    """Make the results of one step, from number `first` on, at index `at`; return whether all samples are finite."""
+    signal, samples = work.signal, work.samples
+    n_results = min(way.step, max(0, source.n_results - first))
+    finite = True
+    if n_results > 0:
+        if way.way == COPY:
+            finite = _read(source, first, signal[at : at + n_results])
+        elif way.way == HALVE:
+            tables = way.halving
+            finite = _read(source, 2 * (first - tables.reach), samples[: way.n_samples])
+            halve.halve(
+                samples, tables.twiddles, tables.order, tables.even, tables.odd, tables.reach, tables.valid,
+                work.rows, work.more_rows, signal, at,
+            )  # fmt: skip
+        else:
+            ratio = way.phases
+            reach = ratio.weights.shape[1]
+            first_sample = int(first * ratio.distance) - reach
+            n_samples = int((first + n_results) * ratio.distance) + reach - first_sample
+            finite = _read(source, first_sample, samples[:n_samples])
+            phases.resample(
+                samples, first_sample, ratio.weights, ratio.start, ratio.advance, ratio.distance,
+                first, n_results, signal, at,
+            )  # fmt: skip
+    for i in range(at + n_results, at + way.step):
+        signal[i] = 0
+    return finite
+
+
+@inlined
+def _read(source: Source, first: int, mono: NDArray[np.float32]) -> bool:
+    return read_mono(source.values, source.encoding, source.channels, source.n_samples, first, mono)

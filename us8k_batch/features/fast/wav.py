@@ -1,0 +1,111 @@
+"""Read WAV files that leave no doubt; whatever does leave one is for libsndfile."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us8k_batch.features.audio import Header
+
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+"""What follows the format tag in the GUID of PCM and of float."""
+_ENCODINGS = {
+    (_PCM, 16): ("PCM_16", 2),
+    (_PCM, 24): ("PCM_24", 1),
+    (_FLOAT, 32): ("FLOAT", 4),
+}
+"""By tag and bits: soundfile's name, and the alignment that reading the values needs."""
+_HARMLESS = frozenset((b"fact", b"LIST", b"PEAK", b"bext", b"JUNK", b"PAD "))
+"""Chunks that change nothing about the samples."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wav:
+    """A WAV file's samples, not converted yet."""
+
+    header: Header
+    """What libsndfile would say about it."""
+    values: NDArray[np.uint8]
+    """The bytes of all channels' values in turn; a view of the file."""
+
+
+def read_wav(data: bytes) -> Wav | None:
+    """Read a WAV file of 16 or 24 bits or float32, of one or two channels, in which every size fits.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Returns
+    -------
+    Wav or None
+        None if libsndfile must judge.
+    """
+    chunks = _find_chunks(data)
+    if chunks is None:
+        return None
+    form, start, size = chunks
+    container, tag, channels, rate, bits = form
+    if (tag, bits) not in _ENCODINGS or channels not in (1, 2) or not 1000 <= rate <= 384_000:
+        return None
+    subtype, alignment = _ENCODINGS[tag, bits]
+    sample_bytes = channels * bits // 8
+    if size % sample_bytes or size == 0 or start % alignment:
+        return None
+    values = np.frombuffer(data, dtype=np.uint8, count=size, offset=start)
+    return Wav(Header(container, subtype, rate, channels, size // sample_bytes), values)
+
+
+_Form = tuple[str, int, int, int, int]
+"""Container, format tag, channels, sample rate, bits."""
+
+
+def _find_chunks(data: bytes) -> tuple[_Form, int, int] | None:
+    """Return the format, and where the samples are and how many bytes, if the file is made of known chunks only."""
+    if data[:4] != b"RIFF" or data[8:16] != b"WAVEfmt " or struct.unpack_from("<I", data, 4)[0] + 8 != len(data):
+        return None
+    form: _Form | None = None
+    samples: tuple[int, int] | None = None
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        at += 8
+        if at + size + size % 2 > len(data):
+            return None
+        if name == b"fmt " and form is None:
+            form = _read_form(data[at : at + size])
+            if form is None:
+                return None
+        elif name == b"data" and samples is None:
+            samples = at, size
+        elif name not in _HARMLESS:
+            return None
+        at += size + size % 2
+    if at != len(data) or form is None or samples is None:
+        return None
+    return form, *samples
+
+
+def _read_form(body: bytes) -> _Form | None:
+    """Read a format chunk in which nothing contradicts."""
+    if len(body) not in (16, 18, 40):
+        return None
+    tag, channels, rate, byte_rate, sample_bytes, bits = struct.unpack_from("<HHIIHH", body)
+    container = "WAV"
+    if len(body) > 16 and struct.unpack_from("<H", body, 16)[0] != len(body) - 18:
+        return None
+    if (tag == _EXTENSIBLE) != (len(body) == 40):
+        return None
+    if tag == _EXTENSIBLE:
+        container = "WAVEX"
+        valid_bits, _, tag = struct.unpack_from("<HIH", body, 18)
+        if valid_bits != bits or body[26:] != _GUID_TAIL:
+            return None
+    if sample_bytes != channels * bits // 8 or byte_rate != rate * sample_bytes:
+        return None
+    return container, tag, channels, rate, bits

@@ -1,0 +1,134 @@
+"""Choose how clips of one rate get to the configured rate."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.features import audio
+from us8k_batch.features.fast import halve, phases
+from us8k_batch.features.fast.buffers import aligned
+from us8k_batch.features.fast.extract import COPY, HALVE, PHASES, Source, Way, Work, make_signal, source_of
+from us8k_batch.features.fast.fft import ROW
+from us8k_batch.features.fast.taps import kaiser_halving_taps, load_window, soxr_halving_taps
+
+logger = logging.getLogger(__name__)
+
+_STEP = 8192
+"""Results, or samples if those are more, that are made in one step where the filter does not decide."""
+_MOST_WEIGHTS = 1 << 20
+"""Weights in the filters of one ratio (4 MB); from 48 to 22.05 kHz there are 16 thousand."""
+_CLOSE = 2e-6
+"""Largest difference of soxr's samples and ours, for noise between -1 and 1, that counts as agreement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How clips of one rate are resampled."""
+
+    way: Way
+    """What the kernel does."""
+    by_library: bool
+    """Whether soxr or resampy itself resamples the whole clip first."""
+
+
+def choose_route(rate: int, config: FeatureConfig) -> Route:
+    """Choose the fastest way that gives librosa's samples.
+
+    Parameters
+    ----------
+    rate : int
+        Rate of the clips, in Hz.
+    config : FeatureConfig
+    """
+    if rate == config.sample_rate:
+        return make_copy(by_library=False)
+    if config.res_type.startswith("kaiser"):
+        if rate == 2 * config.sample_rate:
+            return halve_with(kaiser_halving_taps(config.res_type))
+        window = load_window(config.res_type)
+        if phases.n_weights(window, rate, config.sample_rate) <= _MOST_WEIGHTS:
+            return _filter(phases.make_tables(window, rate, config.sample_rate), rate / config.sample_rate)
+    if config.res_type == "soxr_hq" and rate == 2 * config.sample_rate:
+        route = halve_with(soxr_halving_taps(config.res_type))
+        if _agrees_with_soxr(route, config):
+            return route
+        logger.warning("soxr is not the filter that it was measured to be; it resamples by itself, which is slower")
+    return make_copy(by_library=True)
+
+
+def count_results(n_samples: int, rate: int, config: FeatureConfig) -> tuple[int, int]:
+    """Return how many samples the resampler makes, and how many librosa has then: it adds a zero if need be.
+
+    Raises
+    ------
+    EmptyClipError
+        If the resampler makes none.
+    """
+    n_wanted = math.ceil(n_samples * (float(config.sample_rate) / rate))
+    if rate == config.sample_rate or not config.res_type.startswith("kaiser"):
+        return n_wanted, n_wanted
+    audio.check_resampy(n_samples, rate, config)
+    return min(n_wanted, int(n_samples * float(config.sample_rate) / float(rate))), n_wanted
+
+
+def resample(route: Route, source: Source) -> NDArray[np.float32]:
+    """Resample a whole clip as the kernel does in pieces; for comparisons.
+
+    Returns
+    -------
+    float32 array, shape (source.n_results,)
+    """
+    way = route.way
+    rows = aligned(ROW * halve.BLOCK)
+    work = Work(aligned(way.n_samples), aligned(way.step), rows, rows.copy(), *[aligned(0)] * 3)
+    pieces = []
+    for first in range(0, source.n_results, way.step):
+        make_signal(source, way, work, first, 0)
+        pieces.append(work.signal.copy())
+    return np.concatenate(pieces)[: source.n_results]
+
+
+def _agrees_with_soxr(route: Route, config: FeatureConfig) -> bool:
+    """Compare with soxr itself, on noise of several lengths, edges included."""
+    noise = np.random.default_rng(0).uniform(-1, 1, 5000).astype(np.float32)
+    for n_samples in (1, 2, 501, len(noise)):
+        theirs = audio.resample(noise[:n_samples], 2 * config.sample_rate, config)
+        ours = resample(route, source_of(noise[:n_samples, np.newaxis])._replace(n_results=len(theirs)))
+        if not np.abs(ours - theirs).max() <= _CLOSE:
+            return False
+    return True
+
+
+def halve_with(taps: NDArray[np.float64]) -> Route:
+    """Make a route to half the rate by one filter."""
+    tables = halve.make_tables(taps)
+    way = Way(HALVE, tables, _no_phases(), halve.results_per_step(tables), halve.samples_per_step(tables))
+    return Route(way, by_library=False)
+
+
+def _filter(tables: phases.Tables, samples_per_result: float) -> Route:
+    step = max(1, int(_STEP / max(1.0, samples_per_result)))
+    n_samples = math.ceil(step * samples_per_result) + 2 * tables.weights.shape[1] + 2
+    return Route(Way(PHASES, _no_halving(), tables, step, n_samples), by_library=False)
+
+
+def make_copy(*, by_library: bool) -> Route:
+    """Make a route for samples that are at the configured rate, or that soxr or resampy will bring there."""
+    return Route(Way(COPY, _no_halving(), _no_phases(), _STEP, 0), by_library)
+
+
+@cache
+def _no_halving() -> halve.Tables:
+    return halve.make_tables(np.ones(1))
+
+
+@cache
+def _no_phases() -> phases.Tables:
+    return phases.Tables(np.zeros((1, 16), np.float32), np.zeros(1, np.int64), 1, 1.0)
