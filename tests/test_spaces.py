@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.trial import FixedTrial
 
-from us8k_batch.training.models import get_model, with_parameters
+from us8k_batch.training.models import PLACES, get_model, with_parameters
 from us8k_batch.training.spaces import SPACES, draw, encode
 
 
@@ -16,3 +16,8 @@ def test_defaults_lie_inside_and_survive_encoding(model: str) -> None:
     assert set(space) <= set(spec.parameters)
     drawn = draw(FixedTrial(encode(space, spec.parameters)), space)
     assert with_parameters(spec, drawn) == dict(spec.parameters)
+
+
+def test_every_model_that_has_something_to_try_has_a_space() -> None:
+    """All models but the one that learns nothing can be tuned."""
+    assert set(SPACES) == set(PLACES) - {"dummy"}

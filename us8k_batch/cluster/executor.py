@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
 
 from distributed import Client
 
@@ -42,4 +43,37 @@ def open_executor(where: Where) -> Iterator[tuple[Executor, int]]:
             raise RequestError(f"{asked}: the scheduler has no worker; start one with dask worker")
         # The same model and parameters may be wanted twice: a result must be of the call that asked for it.
         with client.get_executor(pure=False) as executor:
-            yield executor, threads
+            yield SharingExecutor(client, executor), threads
+
+
+class SharingExecutor(Executor):
+    """Ships the first argument to the workers once for all tasks that follow one another with the same one.
+
+    Otherwise each fit of a search would carry its own copy of the features to the scheduler.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Ships the argument.
+    executor : concurrent.futures.Executor
+        The same client's, which runs the tasks.
+    """
+
+    def __init__(self, client: Client, executor: Executor) -> None:
+        self._client = client
+        self._executor = executor
+        self._shipped: tuple[Any, Any] = (None, None)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
+        """Run a function on a worker."""
+        if arguments:
+            # Told apart by identity. It is kept here, or another object could get its address.
+            if self._shipped[0] is not arguments[0]:
+                # On every worker: one that dies takes nothing along.
+                self._shipped = arguments[0], self._client.scatter([arguments[0]], broadcast=True, hash=False)[0]
+            arguments = (self._shipped[1], *arguments[1:])
+        return self._executor.submit(function, *arguments, **more)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks."""
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)

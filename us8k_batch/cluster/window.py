@@ -106,12 +106,13 @@ class Cluster:
         except OSError as error:
             raise RequestError(f"--performance-report {file}: {error.strerror}") from error
         report = performance_report(filename=file)
-        report.__enter__()
+        with self._client.as_current():
+            report.__enter__()
         try:
             yield
         finally:
             # It is worth nothing that its lack would end a run for.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), self._client.as_current():
                 report.__exit__(None, None, None)
 
     def workers(self) -> dict[str, int]:

@@ -43,6 +43,10 @@ class ClipFrames:
         """Choose clips, by a slice, or a list or mask of one dimension."""
         return replace(self, places=self.places[key])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Take the chosen clips alone to another process: not what else the array holds, such as a test fold."""
+        return frames_of, (np.asarray(self.values[self.places]), self.n_frames[self.places])
+
     @property
     def n_mfcc(self) -> int:
         """Number of coefficients."""

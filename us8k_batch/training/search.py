@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from us8k_batch.errors import RequestError
 from us8k_batch.training.evaluate import Task, fit_split
+from us8k_batch.training.models import Parameters
 from us8k_batch.training.spaces import Space, draw, encode
 from us8k_batch.training.splits import Split
 
@@ -118,9 +119,19 @@ def search(
                     running[_submit(executor, wanted, one)] = one
 
 
-def inner_accuracy(task: Task, split: Split) -> float:
-    """Fit a model on all inner folds but one, and return its accuracy on that one; runs on the executor."""
-    return fit_split(task, split, "inner").accuracy
+def inner_accuracy(task: Task, parameters: Parameters, split: Split) -> float:
+    """Fit a model on all inner folds but one, and return its accuracy on that one; runs on the executor.
+
+    Parameters
+    ----------
+    task : Task
+        What all trials have in common. It comes first, so that an executor can ship it once.
+    parameters : mapping
+        What this trial tries.
+    split : Split
+        The inner folds that are learnt from, and the one that is tested.
+    """
+    return fit_split(replace(task, parameters=parameters), split, "inner").accuracy
 
 
 def _start(wanted: Wanted, study: Study, place: int) -> _Running:
@@ -136,17 +147,7 @@ def _start(wanted: Wanted, study: Study, place: int) -> _Running:
 
 
 def _submit(executor: Executor, wanted: Wanted, one: _Running) -> Future[float]:
-    task = wanted.task
-    tried = Task(
-        spec=task.spec,
-        parameters=one.parameters,
-        seed=task.seed,
-        features=task.features,
-        y=task.y,
-        groups=task.groups,
-        models=None,
-    )
-    return executor.submit(inner_accuracy, tried, wanted.inner[len(one.accuracies)])
+    return executor.submit(inner_accuracy, wanted.task, one.parameters, wanted.inner[len(one.accuracies)])
 
 
 def _goes_on(wanted: Wanted, study: Study, one: _Running, fitted: Future[float], tell: Callable[[str], None]) -> bool:

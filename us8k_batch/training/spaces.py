@@ -122,6 +122,19 @@ SPACES: dict[str, Space] = {
     "logistic": {
         "C": Scale(1e-4, 100.0),
     },
+    "article-mlp": {
+        "units": Whole(64, 1024),
+        "dropout": Share(0.0, 0.7),
+        "epochs": Whole(20, 200),
+        "batch_size": OneOf((16, 32, 64)),
+    },
+    "cnn": {
+        "filters": OneOf(([32, 48, 64], [64, 96, 128], [96, 128, 192])),
+        "kernel": OneOf((3, 5, 7)),
+        "dropout": Share(0.2, 0.7),
+        "learning_rate": Scale(0.0003, 0.01),
+        "weight_decay": Scale(1e-5, 0.1),
+    },
 }
 """By model, then by parameter. What is not named keeps its default."""
 
