@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,15 @@ def test_a_batch_holds_each_clip_frame_by_frame_and_nothing_else(seed, chosen):
         np.testing.assert_array_equal(there, np.arange(len(there)) < length)
         np.testing.assert_array_equal(said[:length], clips.values[clip, :, :length].T)
         assert not said[length:].any()
+
+
+def test_another_process_gets_the_chosen_clips_alone():
+    """Frames of clips that were not chosen, such as those of a test fold, are not in what is pickled."""
+    clips = made(0)[[5, 2]]
+    arrived = pickle.loads(pickle.dumps(clips))  # noqa: S301  # our own
+    assert len(arrived.values) == len(arrived) == 2
+    for said, meant in zip(arrived.batch(slice(None)), clips.batch(slice(None)), strict=True):
+        np.testing.assert_array_equal(said, meant)
 
 
 @given(st.integers(0, 1000), st.lists(st.integers(0, 8), min_size=1, unique=True))
