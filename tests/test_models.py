@@ -52,6 +52,13 @@ def test_every_model_uses_one_thread(name: str) -> None:
     assert set(threads) <= {1, None}
 
 
+def test_an_unknown_scaling_is_refused() -> None:
+    """A word that may be wrong is checked when the model is built, naming what is known."""
+    spec = get_model("knn")
+    with pytest.raises(RequestError, match="scaling = 'standard', expected none or quantile"):
+        spec.build(with_parameters(spec, {"scaling": "standard"}), 0)
+
+
 def test_an_unknown_model_is_refused_with_a_hint() -> None:
     """The error lists all models, and the one that was probably meant."""
     with pytest.raises(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
 
 from us8k_batch.errors import DamageError, RequestError
 from us8k_batch.training.models import get_model
 from us8k_batch.training.persist import load_model, save_model
+from us8k_batch.training.temperature import TemperatureScaled
 
 MODELS = ["xgboost", "random-forest", "svm", "knn", "mlp", "logistic", "dummy"]
 
@@ -52,14 +55,19 @@ def test_a_type_that_no_model_of_ours_has_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "model.skops")
 
 
-@pytest.mark.parametrize(("field", "value"), [("left_child", 10_000), ("feature", 99)])
-def test_a_tree_that_points_outside_itself_is_refused(field: str, value: int, tmp_path: Path) -> None:
-    """Node indices, which scikit-learn follows unchecked, are looked at before the model is given back."""
+@pytest.mark.parametrize("wrap", [lambda forest: forest, TemperatureScaled, make_pipeline])
+@pytest.mark.parametrize(("field", "value"), [("left_child", 10_000), ("feature", 99), ("feature", 4)])
+def test_a_tree_that_points_outside_itself_is_refused(field: str, value: int, wrap: Any, tmp_path: Path) -> None:
+    """Node indices, which scikit-learn follows unchecked, are looked at before the model is given back.
+
+    It does not matter what the trees are part of, nor how many features they say that they have.
+    """
     forest = RandomForestClassifier(2, random_state=0).fit(*clips())
     state = forest.estimators_[0].tree_.__getstate__()
     state["nodes"][field][0] = value
     forest.estimators_[0].tree_.__setstate__(state)
-    skops.io.dump(forest, tmp_path / "model.skops")
+    forest.estimators_[0].n_features_in_ = 100
+    skops.io.dump(wrap(forest), tmp_path / "model.skops")
     with pytest.raises(DamageError, match="a tree points outside itself"):
         load_model(tmp_path / "model.skops")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
@@ -69,6 +70,20 @@ def test_exaggerated_scores_become_honest(factor: float) -> None:
     confidence = scaled.predict_proba(other).max(axis=1).mean()
     accuracy = (scaled.predict(other) == right).mean()
     assert confidence == pytest.approx(accuracy, abs=0.06)
+
+
+def test_timid_votes_become_honest() -> None:
+    """Of a classifier without scores the probabilities are sharpened, and its answers stay what they are."""
+    features, y, groups = clips(600)
+    other, right, _ = clips(600, seed=1)
+    forest = RandomForestClassifier(50, random_state=0)
+    timid, scaled = forest.fit(features, y), TemperatureScaled(forest).fit(features, y, groups)
+    assert np.array_equal(scaled.predict(other), timid.predict(other))
+    assert _loss(scaled.predict_proba(other), right) < _loss(timid.predict_proba(other), right)
+
+
+def _loss(probabilities: np.ndarray, right: np.ndarray) -> float:
+    return float(-np.log(np.maximum(probabilities[np.arange(len(right)), right], 1e-15)).mean())
 
 
 def test_two_classes_work_too() -> None:

@@ -47,7 +47,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def options(store: str, out: Path, **given: Any) -> TuneOptions:
     """Ask for a fast search."""
-    asked = TuneOptions(store=store, model="knn", features="mean", trials=6, out=str(out), jobs=1)
+    fixed = {"scaling": "quantile"}
+    asked = TuneOptions(store=store, model="knn", features="mean", trials=6, out=str(out), jobs=1, parameters=fixed)
     return replace(asked, **given)
 
 
@@ -75,7 +76,8 @@ def test_each_split_is_tested_with_its_own_choice(tuned: Trained, store: str) ->
     run = load_run(str(tuned.path))
     for model, split in zip(run.models(), chosen(tuned).values(), strict=True):
         neighbours = model.steps[-1][1]  # type: ignore[attr-defined]  # a pipeline
-        assert {name: getattr(neighbours, name) for name in split["parameters"]} == split["parameters"]
+        there = {"scaling": "quantile", **neighbours.get_params()}
+        assert {name: there[name] for name in split["parameters"]} == split["parameters"]
     assert (tuned.path / "trials.journal").is_file()
     assert not list(tuned.path.parent.glob(".run-search"))
     assert run.document["store"]["snapshot_id"] == load_dataset(store).snapshot_id
@@ -100,7 +102,8 @@ def test_a_killed_search_goes_on(tuned: Trained, store: str, tmp_path: Path) -> 
     """After a SIGKILL the same command ends with the same numbers, and repeats no finished trial."""
     out = tmp_path / "run"
     journal = tmp_path / ".run-search" / "trials.journal"
-    process = start("tune", store, "--model", "knn", "--features", "mean", "--trials", 6, "--jobs", 1, "--out", out)
+    asked = ("--model", "knn", "--features", "mean", "--trials", 6, "--jobs", 1, "--set", "scaling=quantile")
+    process = start("tune", store, *asked, "--out", out)
     kill_when(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 60, process)
     assert not out.exists()
     with journal.open("ab") as file:
@@ -159,7 +162,7 @@ def test_trials_run_on_any_executor(store: str, tmp_path: Path) -> None:
         ({"model": "dummy"}, "no search space"),
         ({"model": "xgbost"}, "did you mean xgboost"),
         ({"trials": 0}, "--trials 0"),
-        ({"parameters": {"n_neighbors": 3, "weights": "uniform"}}, "all that could be tried"),
+        ({"parameters": {"n_neighbors": 3, "weights": "uniform", "scaling": "none"}}, "all that could be tried"),
         ({"parameters": {"neighbors": 3}}, "no parameter 'neighbors'"),
     ],
 )

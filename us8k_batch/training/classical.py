@@ -1,9 +1,10 @@
-"""The other scikit-learn models; what compares distances standardises its features first, on what it learns from."""
+"""The other scikit-learn models; what scales its features learns how from what it learns from."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from us8k_batch.errors import RequestError
 from us8k_batch.training.models import Model, ModelSpec, Parameters
 
 
@@ -28,10 +29,14 @@ def _knn(parameters: Parameters, seed: int) -> Model:  # noqa: ARG001  # nothing
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import QuantileTransformer
 
-    # Variances and kurtoses have long tails, and one of them would decide every distance.
-    even = QuantileTransformer(n_quantiles=100, output_distribution="normal", subsample=None)
+    chosen = {name: value for name, value in parameters.items() if name != "scaling"}
     # A tree of hundreds of dimensions finds nothing sooner than one product of matrices.
-    model: Model = make_pipeline(even, KNeighborsClassifier(**parameters, algorithm="brute", n_jobs=1))
+    steps = [KNeighborsClassifier(**chosen, algorithm="brute", n_jobs=1)]
+    if parameters["scaling"] == "quantile":
+        steps.insert(0, QuantileTransformer(n_quantiles=100, output_distribution="normal", subsample=None))
+    elif parameters["scaling"] != "none":
+        raise RequestError(f"model knn: scaling = {parameters['scaling']!r}, expected none or quantile")
+    model: Model = make_pipeline(*steps)
     return model
 
 
@@ -65,6 +70,11 @@ _MLP: dict[str, Any] = {
     "max_iter": 40,
 }
 
+_KNN: dict[str, Any] = {"n_neighbors": 5, "weights": "distance", "p": 2.0, "scaling": "none"}
+"""MFCC are an orthonormal transform of the spectrum in dB, so unscaled distances are distances of spectra. Scaling
+takes that away: under ESC-10's folds it turns 62.2 % into 41.8 on ``mean`` and 70.2 into 61.8 on ``mean+std``. Where
+kurtoses stand beside variances, on ``salamon14``, it helps a little: 55.2 to 57.8 (``--set scaling=quantile``)."""
+
 MODELS = {
     "svm": ModelSpec(
         name="svm",
@@ -73,7 +83,7 @@ MODELS = {
         uses_groups=True,
         workers="processes",
     ),
-    "knn": ModelSpec(name="knn", build=_knn, parameters={"n_neighbors": 5, "weights": "distance", "p": 2.0}),
+    "knn": ModelSpec(name="knn", build=_knn, parameters=_KNN, features="mean+std"),
     "mlp": ModelSpec(name="mlp", build=_mlp, parameters=_MLP, workers="processes"),
     "logistic": ModelSpec(name="logistic", build=_logistic, parameters={"C": 0.1, "max_iter": 1000}),
     "dummy": ModelSpec(name="dummy", build=_dummy, parameters={"strategy": "prior"}),

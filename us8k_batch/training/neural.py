@@ -219,7 +219,7 @@ def _in_order(
 
 
 def _ask(model: Any, rows: Rows, size: int) -> NDArray[np.float32]:
-    said = []
+    said, size = [], min(size, len(rows))
     for start in range(0, len(rows), size):
         here = np.arange(start, min(start + size, len(rows)))
         # Batches of one size, or the last one would be compiled anew.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,32 @@ def _load_skops(file: Path) -> Model:
 
 
 def _check_trees(model: Any, file: Path) -> None:
-    """Refuse a forest whose trees point outside themselves or their features: asking it could crash."""
-    for tree in (estimator.tree_ for estimator in getattr(model, "estimators_", ())):
+    """Refuse trees, wherever they are, that point outside themselves or their features: asking them could crash."""
+    parts = list(_parts(model, set()))
+    widths = {part.n_features_in_ for part in parts if hasattr(part, "n_features_in_")}
+    for tree in (part.tree_ for part in parts if hasattr(part, "tree_")):
         nodes = np.arange(tree.node_count)
         children = np.stack([tree.children_left, tree.children_right])
         leaf = children[0] == -1
         inside = ((children > nodes) & (children < tree.node_count)) | leaf
-        features = (tree.feature >= 0) & (tree.feature < model.n_features_in_) | leaf
+        features = (tree.feature >= 0) & (tree.feature < min(widths)) | leaf
         if not (inside.all() and features.all()):
             raise DamageError(f"{file}: a tree points outside itself; not loaded")
+
+
+def _parts(node: Any, seen: set[int]) -> Iterator[Any]:
+    """Find every object that an object is made of."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, dict):
+        inner = list(node.values())
+    elif isinstance(node, list | tuple):
+        inner = list(node)
+    elif hasattr(node, "__dict__"):
+        yield node
+        inner = list(vars(node).values())
+    else:
+        return
+    for one in inner:
+        yield from _parts(one, seen)

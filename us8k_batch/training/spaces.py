@@ -112,6 +112,7 @@ SPACES: dict[str, Space] = {
     "knn": {
         "n_neighbors": Whole(1, 30),
         "weights": OneOf(("uniform", "distance")),
+        "scaling": OneOf(("none", "quantile")),
     },
     "mlp": {
         "hidden_layer_sizes": OneOf(([128], [256], [512], [256, 128])),

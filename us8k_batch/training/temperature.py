@@ -1,4 +1,4 @@
-"""Probabilities for a classifier that only gives scores, fitted without the clips that it is tested on."""
+"""Probabilities that can be believed, for a classifier whose own cannot or that only gives scores."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from us8k_batch.training.splits import Split, grouped_parts, refuse_unlearnable
 
 HOTTEST = 100.0
 """The temperature is looked for between this and its inverse."""
+LEAST = 1e-3
+"""Least probability that is taken for one; the trees of a forest are too few to tell less from nothing."""
 
 
 class TemperatureScaled(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -23,8 +25,9 @@ class TemperatureScaled(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     Parameters
     ----------
-    estimator : classifier with ``decision_function``
-        Cloned, never fitted itself.
+    estimator : classifier
+        Cloned, never fitted itself. Its scores are what ``decision_function`` gives, or the logarithms of its
+        probabilities if it has none.
     parts : int
         Number of inner parts.
     random_state : int
@@ -77,6 +80,9 @@ class TemperatureScaled(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
 
 def _scores(estimator: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    if not hasattr(estimator, "decision_function"):
+        logarithms: NDArray[np.float64] = np.log(np.maximum(estimator.predict_proba(rows), LEAST))
+        return logarithms
     scores: NDArray[np.float64] = estimator.decision_function(rows)
     return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
 
