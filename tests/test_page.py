@@ -99,5 +99,29 @@ def test_the_articles_table_is_shown(document: dict[str, Any], tmp_path: Path) -
         assert text in page
 
 
+def test_a_tuned_runs_choices_are_shown(document: dict[str, Any], tmp_path: Path) -> None:
+    """Per fold: the score on it, the scores that the choice was made by, and what was chosen, not what was fixed."""
+    document["scores"]["folds"] = {"1": 0.701, "2": 0.702}
+    one = {"accuracy": 0.811, "default_accuracy": 0.755, "trial": 3, "finished": 5, "pruned": 2}
+    document["tuning"] = {
+        "space": {"max_depth": {"kind": "Whole", "low": 1, "high": 9}, "eta": {"kind": "Share"}},
+        "splits": {
+            "1": {**one, "parameters": {"max_depth": 7, "eta": 0.123456, "max_bin": 64}},
+            "2": {**one, "parameters": {"max_depth": 2, "eta": 0.5, "max_bin": 64}, "default_accuracy": None},
+        },
+    }
+    write_page(tmp_path / "report.html", document, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for text in ("70.1 %", "70.2 %", "81.1 %", "75.5 %", "max_depth=7, eta=0.123<", "max_depth=2", "not tuned"):
+        assert text in page
+    assert "max_bin" not in page
+
+
+def test_without_tuning_there_is_no_such_section(document: dict[str, Any], tmp_path: Path) -> None:
+    """A run whose parameters were given says nothing of a search."""
+    write_page(tmp_path / "report.html", {**document, "tuning": None}, tmp_path)
+    assert "Tuning" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def _tested() -> list[metrics.Tested]:
     return [metrics.Tested("1", np.arange(4), np.full((4, 2), 0.5, np.float32))]

@@ -81,7 +81,7 @@ def _per_class(axes: Axes, scores: Scores, classes: Sequence[str]) -> None:
     axes.set_yticks(places, classes)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="score", title=f"Per class, macro-F1 {scores.macro_f1:.3f}")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, fontsize=8)
     axes.grid(axis="x", alpha=0.3)
 
 

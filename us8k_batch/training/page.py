@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}
-table{border-collapse:collapse}td,th{padding:.2rem .8rem .2rem 0;text-align:left;border-bottom:1px solid #e3e6ea}
-td.n{text-align:right;font-variant-numeric:tabular-nums}.big{font-size:2rem}
-.warning{background:#fff6dd;border-left:4px solid #d9a400;padding:.4rem .8rem;margin:.4rem 0}
-figure{margin:0}figure svg{max-width:100%;height:auto}code{background:#f2f4f6;padding:0 .2rem}
+:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#e3e6ea;--soft:#f2f4f6;--note:#fff6dd;--edge:#d9a400}
+@media(prefers-color-scheme:dark){
+:root{--ink:#d9dee4;--paper:#14171b;--line:#31373e;--soft:#22272d;--note:#332b12;--edge:#b98e0d}
+figure svg{filter:invert(.92) hue-rotate(180deg)}}
+body{font:15px/1.45 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;
+color:var(--ink);background:var(--paper)}
+h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}.big{font-size:2rem}
+.wide{overflow-x:auto}table{border-collapse:collapse}
+td,th{padding:.2rem 1.2rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td{overflow-wrap:anywhere}td:first-child{white-space:nowrap}
+.warning{background:var(--note);border-left:4px solid var(--edge);padding:.4rem .8rem;margin:.4rem 0}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(28rem,100%),1fr));gap:1rem;align-items:start}
+figure{margin:0}figure svg{width:100%;height:auto}
 """
 
 
@@ -37,21 +45,24 @@ def write_page(file: Path, document: dict[str, Any], figures: Path) -> None:
         f'<p><span class="big">{_percent(scores["accuracy_mean"])}</span> {_spread(scores)}</p>',
         *(f'<p class="warning">{_text(warning)}</p>' for warning in document["warnings"]),
         *_article(document.get("article")),
+        *_tuning(document.get("tuning"), scores),
         "<h2>Splits</h2>",
         _table(
             ("split", "clips", "accuracy"),
-            ((name, scores["clips"][name], _percent(value)) for name, value in scores["folds"].items()),
+            ((name, scores["clips"][name], value) for name, value in scores["folds"].items()),
         ),
         "<h2>Classes</h2>",
         _table(
             ("class", "clips", "precision", "recall", "F1"),
             (
-                (name, one["clips"], _percent(one["precision"]), _percent(one["recall"]), _percent(one["f1"]))
+                (name, one["clips"], one["precision"], one["recall"], one["f1"])
                 for name, one in scores["per_class"].items()
             ),
         ),
         "<h2>Figures</h2>",
+        '<div class="figures">',
         *(f"<figure>{_inline(svg)}</figure>" for svg in sorted(figures.glob("*.svg"))),
+        "</div>",
         "<h2>How</h2>",
         _table(("", ""), _how(document)),
     ]
@@ -59,6 +70,7 @@ def write_page(file: Path, document: dict[str, Any], figures: Path) -> None:
     title = _text(f"{document['model']}, {document['protocol']}")
     file.write_text(
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f"<style>{STYLE}</style>\n{body}\n</html>\n",
         encoding="utf-8",
     )
@@ -70,25 +82,52 @@ def _article(article: dict[str, Any] | None) -> list[str]:
     shared = article["shared_clips"]
     leak = "unknown" if shared is None else f"{shared} of {article['test_clips']}"
     rows = (
-        ("before training, test clips", _percent(article["pretraining_accuracy"])),
-        ("training clips", _percent(article["train_accuracy"])),
-        ("test clips of the random split", _percent(article["test_accuracy"])),
+        ("before training, test clips", article["pretraining_accuracy"]),
+        ("training clips", article["train_accuracy"]),
+        ("test clips of the random split", article["test_accuracy"]),
         ("of which share a recording with a training clip", leak),
-        (f"honest ({article['honest_protocol'] or 'cannot be had'})", _percent(article["honest_accuracy"])),
+        (f"honest ({article['honest_protocol'] or 'cannot be had'})", article["honest_accuracy"]),
     )
     return ["<h2>The tutorial's numbers, and the honest one</h2>", _table(("accuracy", ""), rows)]
+
+
+def _tuning(tuning: dict[str, Any] | None, scores: dict[str, Any]) -> list[str]:
+    if tuning is None:
+        return []
+    rows = (
+        (
+            name,
+            scores["folds"][name],
+            one["accuracy"],
+            one["default_accuracy"],
+            one["trial"],
+            one["finished"],
+            one["pruned"],
+            ", ".join(f"{key}={_short(one['parameters'][key])}" for key in tuning["space"]),
+        )
+        for name, one in tuning["splits"].items()
+    )
+    head = ("fold", "tested", "searched", "defaults", "trial", "finished", "given up", "best parameters")
+    return [
+        "<h2>Tuning</h2>",
+        "<p>The parameters of each fold were chosen on the other folds alone. <i>tested</i> is the accuracy on the "
+        "fold itself. <i>searched</i> is the accuracy of the best trial on the folds that it was chosen on, so it is "
+        "too good to be quoted; <i>defaults</i> is that of the default parameters there.</p>",
+        _table(head, rows),
+    ]
 
 
 def _how(document: dict[str, Any]) -> list[tuple[str, Any]]:
     store = document["store"]
     parameters = ", ".join(f"{name}={value}" for name, value in document["parameters"].items())
+    tuned = " (where not tuned)" if document.get("tuning") else ""
     return [
         ("store", store["url"]),
         ("snapshot", store["snapshot_id"]),
-        ("clips", document["clips"]),
-        ("parameters", parameters),
-        ("statistics", ", ".join(document["features"]["statistics"])),
-        ("seed", document["seed"]),
+        ("clips", str(document["clips"])),
+        (f"parameters{tuned}", parameters),
+        ("features", ", ".join(document["features"]["statistics"]) or document["features"]["name"]),
+        ("seed", str(document["seed"])),
         ("made", document["created"]),
     ]
 
@@ -111,16 +150,28 @@ def _inline(svg: Path) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    def row(values: Sequence[Any]) -> str:
-        cells = (f'<td class="n">{v}</td>' if isinstance(v, int) else f"<td>{_text(v)}</td>" for v in values)
-        return f"<tr>{''.join(cells)}</tr>"
+    """Make a table; a float, or None, is a share that is shown in per cent."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    kinds = [kind for _, kind in cells[0]] if cells else [""] * len(head)
+    titles = "".join(f"<th{kind}>{_text(name)}</th>" for name, kind in zip(head, kinds, strict=True))
+    lines = ("".join(f"<td{kind}>{text}</td>" for text, kind in row) for row in cells)
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="wide"><table><tr>{titles}</tr>\n{body}</table></div>'
 
-    titles = "".join(f"<th>{_text(name)}</th>" for name in head)
-    return f"<table><tr>{titles}</tr>\n{chr(10).join(row(values) for values in rows)}</table>"
+
+def _cell(value: Any) -> tuple[str, str]:
+    """Return a cell's text and its class: numbers are aligned at their right."""
+    if value is None or isinstance(value, float):
+        return _percent(value), ' class="n"'
+    return _text(value), ' class="n"' if isinstance(value, int) else ""
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _text(value: Any) -> str:
