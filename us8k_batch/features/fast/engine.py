@@ -44,7 +44,7 @@ class FastEngine:
         on_header : callable
             Told each clip's header before the clip is decoded.
         plain : Engine
-            Computes, or refuses, clips of which a number is not finite on the way.
+            Computes, or refuses, clips for which float32 does not suffice, or of which resampy makes nothing.
         """
         self._config = config
         self._on_header = on_header
@@ -67,6 +67,8 @@ class FastEngine:
         source, rate = self._read(data)
         duration = source.n_samples / rate
         n_results, n_samples = count_results(source.n_samples, rate, self._config)
+        if not n_results:
+            return self._plain(data)
         source = source._replace(n_results=n_results)
         route = self._route(rate)
         if route.by_library:
@@ -98,8 +100,8 @@ class FastEngine:
     def _resample(self, source: Source, rate: int) -> Source:
         """Resample the whole clip by soxr or resampy."""
         mono = self._mono.at_least(source.n_samples)[: source.n_samples]
-        finite = read_mono(source.values, source.encoding, source.channels, source.n_samples, 0, mono)
-        made = audio.resample(mono, rate, self._config) if finite else mono
+        usual = read_mono(source.values, source.encoding, source.channels, source.n_samples, 0, mono)
+        made = audio.resample(mono, rate, self._config) if usual else mono
         return source_of(made[:, np.newaxis])
 
     def _work(self, route: Route, n_frames: int) -> Work:

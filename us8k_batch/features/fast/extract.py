@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from us8k_batch.features.fast import halve, phases, spectrum
 from us8k_batch.features.fast.jit import inlined, kernel
-from us8k_batch.features.fast.lanes import LANES, load, maximum, spread, store
+from us8k_batch.features.fast.lanes import LANES, largest, load, maximum, spread, store
 from us8k_batch.features.fast.mono import FLOAT32, read_mono
 
 COPY, HALVE, PHASES = 0, 1, 2
@@ -80,18 +80,18 @@ def extract(source: Source, way: Way, tables: spectrum.Tables, work: Work, mfcc:
     Returns
     -------
     bool
-        False if a number on the way is not finite; `mfcc` is then meaningless.
+        False if float32 does not suffice, because samples are too large, or not finite, or what is left out is too
+        loud; `mfcc` is then meaningless.
     """
     # Arrays are handed on one by one: those of a tuple would be counted as used and released at every call.
     signal, rows, power, decibels, lane = work.signal, work.rows, work.power, work.decibels, work.lane
     window, twiddles, order, turns = tables.window, tables.twiddles, tables.order, tables.turns
     first_bin, first_weight, weights, cosines = tables.first_bin, tables.first_weight, tables.weights, tables.cosines
-    hop = tables.hop
+    hop, lowest, highest = tables.hop, tables.lowest, tables.highest
     n_fft, n_mels, n_frames = len(window), len(first_bin), mfcc.shape[1]
     span = (LANES - 1) * hop + n_fft
-    finite = True
-    total = spread(np.float32(0))
-    loudest = spread(spectrum.FLOOR)
+    usual = True
+    loudest, left_out = spread(spectrum.FLOOR), spread(np.float32(0))
     begin = -(n_fft // 2)
     end = begin + n_fft // 2
     for i in range(n_fft // 2):
@@ -102,31 +102,29 @@ def extract(source: Source, way: Way, tables: spectrum.Tables, work: Work, mfcc:
             _keep(signal, start - begin, end - begin)
             begin = start
         while end < start + span:
-            finite = make_signal(source, way, work, end, end - begin) and finite
+            usual = make_signal(source, way, work, end, end - begin) and usual
             end += way.step
         for i in range(LANES):
             lane[i] = first + i < n_frames
         present = load(lane, 0)
         spectrum.transform(signal, start - begin, hop, window, twiddles, rows)
         spectrum.take_power(rows, order, turns, power)
+        outside = spectrum.add_power(power, 0, lowest) + spectrum.add_power(power, highest + 1, n_fft // 2 + 1)
+        left_out = maximum(left_out, present * outside)
         for band in range(n_mels):
             energy = spectrum.weigh(power, first_bin[band], weights, first_weight[band], first_weight[band + 1])
-            energy = present * energy
-            total = total + energy
-            energy = maximum(energy, spread(spectrum.FLOOR))
+            energy = maximum(present * energy, spread(spectrum.FLOOR))
             loudest = maximum(loudest, energy)
             store(decibels, first * n_mels + LANES * band, spectrum.to_decibels(energy))
-    store(lane, 0, total)
-    for i in range(LANES):
-        finite = finite and np.isfinite(lane[i])
-    store(lane, 0, spectrum.to_decibels(loudest))
-    peak = lane[0]
-    for i in range(1, LANES):
-        peak = max(peak, lane[i])
-    floor = spread(peak - tables.top_db)
+    while end < source.n_results:  # no frame reaches so far, but the clip's last samples are to be checked too
+        usual = make_signal(source, way, work, end, 0) and usual
+        end += way.step
+    loudest = spread(largest(loudest))
+    usual = usual and largest(left_out) <= tables.most_left_out * largest(loudest)
+    floor = spectrum.to_decibels(loudest) - spread(tables.top_db)
     for first in range(0, n_frames, LANES):
         spectrum.transform_cosine(decibels, first * n_mels, n_mels, floor, cosines, lane, mfcc, first)
-    return finite
+    return usual
 
 
 @inlined
@@ -138,16 +136,16 @@ def _keep(signal: NDArray[np.float32], start: int, stop: int) -> None:
 
 @kernel
 def make_signal(source: Source, way: Way, work: Work, first: int, at: int) -> bool:
-    """Make the results of one step, from number `first` on, at index `at`; return whether all samples are finite."""
+    """Make the results of one step, from number `first` on, at index `at`; return whether all samples are usual."""
     signal, samples = work.signal, work.samples
     n_results = min(way.step, max(0, source.n_results - first))
-    finite = True
+    usual = True
     if n_results > 0:
         if way.way == COPY:
-            finite = _read(source, first, signal[at : at + n_results])
+            usual = _read(source, first, signal[at : at + n_results])
         elif way.way == HALVE:
             tables = way.halving
-            finite = _read(source, 2 * (first - tables.reach), samples[: way.n_samples])
+            usual = _read(source, 2 * (first - tables.reach), samples[: way.n_samples])
             halve.halve(
                 samples, tables.twiddles, tables.order, tables.even, tables.odd, tables.reach, tables.valid,
                 work.rows, work.more_rows, signal, at,
@@ -157,14 +155,14 @@ def make_signal(source: Source, way: Way, work: Work, first: int, at: int) -> bo
             reach = ratio.weights.shape[1]
             first_sample = int(first * ratio.distance) - reach
             n_samples = int((first + n_results) * ratio.distance) + reach - first_sample
-            finite = _read(source, first_sample, samples[:n_samples])
+            usual = _read(source, first_sample, samples[:n_samples])
             phases.resample(
                 samples, first_sample, ratio.weights, ratio.start, ratio.advance, ratio.distance,
                 first, n_results, signal, at,
             )  # fmt: skip
     for i in range(at + n_results, at + way.step):
         signal[i] = 0
-    return finite
+    return usual
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""Eight Fourier transforms side by side, in place, for any power of two.
+"""Eight Fourier transforms side by side, in place, for any power of two from 2 on.
 
 The forward transform leaves frequency `k` at row ``order[k]``, which spares sorting; the inverse transform takes
 that order. A row is one complex number of each of the eight transforms: 16 float32, real parts first.
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(size: int) -> Plan:
-    """Compute the constants of a transform of `size` points, a power of two."""
+    """Compute the constants of a transform of `size` points, a power of two from 2 on."""
     stages = [np.ones((1, 3))]
     part = size
     while part > 4:

@@ -207,6 +207,20 @@ def total(_context: Any, value: Any) -> Any:
 
 
 @intrinsic
+def largest(_context: Any, value: Any) -> Any:
+    """Find the largest of the eight numbers."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value = arguments[0]
+        for distance in (4, 2, 1):
+            moved = builder.shuffle_vector(value, value, _pick([(i + distance) % LANES for i in range(LANES)]))
+            value = builder.select(builder.fcmp_ordered(">", value, moved), value, moved)
+        return builder.extract_element(value, ir.Constant(_INDICES, 0))
+
+    return types.float32(lanes), generate
+
+
+@intrinsic
 def logarithm(_context: Any, value: Any) -> Any:
     """Compute the natural logarithm of positive, normal numbers, to about the last bit of float32."""
 

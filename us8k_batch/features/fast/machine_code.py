@@ -23,6 +23,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core import config as settings
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 logger = logging.getLogger(__name__)
@@ -38,19 +39,21 @@ class MachineCode:
     def load(self, kernel: Callable[..., Any], *arguments: Any) -> None:
         """Load or compile a kernel for arguments of these types, by calling it.
 
-        What cannot be loaded is compiled, and replaced: a file may be cut off after a power failure.
+        What cannot be loaded is removed, compiled and kept anew: a file may be cut off after a power failure. What
+        cannot be kept, on a full disk, is used all the same.
         """
-        self._use_folder(kernel)
-        try:
-            kernel(*arguments)
-        except Exception as error:
-            if self.folder is None:
-                raise
-            logger.warning("%s: %s; compiling anew", self.folder, error)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder = make_private(self.folder)
+        with global_compiler_lock:  # numba's own, because `_use_folder` changes a setting of the process
             self._use_folder(kernel)
-            kernel(*arguments)
+            for tries_left in (2, 1, 0):
+                try:
+                    kernel(*arguments)
+                    return
+                except Exception as error:
+                    if self.folder is None or not tries_left:
+                        raise
+                    logger.warning("%s: %s: %s; compiling anew", self.folder, type(error).__name__, error)
+                    for entry in self.folder.glob("*"):  # the folder itself stays, because its mode matters
+                        shutil.rmtree(entry, ignore_errors=True)
 
     def _use_folder(self, kernel: Any) -> None:
         if self.folder is None or kernel.signatures:

@@ -12,8 +12,10 @@ INT16, INT24, FLOAT32 = 0, 1, 2
 VALUE_BYTES = (2, 3, 4)
 """Size of one value in each encoding."""
 
-_EXPONENT = 0x7F800000
-"""Bits of a float32 that are all set in NaN and infinity, and only there."""
+_MAGNITUDE = 0x7FFFFFFF
+"""Bits of a float32 without its sign; as integers they are in the order of the numbers, infinity and NaN last."""
+_TOO_LARGE = 0x4F800000
+"""2**32, as an integer: what is smaller has a power that float32 can hold."""
 
 
 @kernel
@@ -38,7 +40,7 @@ def read_mono(
     Returns
     -------
     bool
-        Whether all samples are finite.
+        Whether all samples are usual: finite, and below 2**32.
     """
     start = min(max(first, 0), n_samples)
     stop = max(min(first + len(mono), n_samples), start)
@@ -89,11 +91,11 @@ def _mix_float32(values: NDArray[np.float32], channels: int, mono: NDArray[np.fl
     if channels == 1:
         for i in range(len(mono)):
             mono[i] = values[i]
-            odd |= np.int32((np.float32(mono[i]).view(np.int32) & _EXPONENT) == _EXPONENT)
+            odd |= np.int32((np.float32(mono[i]).view(np.int32) & _MAGNITUDE) >= _TOO_LARGE)
     else:
         for i in range(len(mono)):
             mono[i] = (values[2 * i] + values[2 * i + 1]) * np.float32(0.5)
-            odd |= np.int32((np.float32(mono[i]).view(np.int32) & _EXPONENT) == _EXPONENT)
+            odd |= np.int32((np.float32(mono[i]).view(np.int32) & _MAGNITUDE) >= _TOO_LARGE)
     return bool(odd == 0)
 
 

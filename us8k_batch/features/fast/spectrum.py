@@ -25,6 +25,9 @@ from us8k_batch.features.mel import cosine_transform, hann_window, mel_filters
 
 FLOOR = np.float32(1e-10)
 """Power below which everything counts as silence, librosa's ``amin``."""
+_MOST_LEFT_OUT = 0.003
+"""Seconds. With more, differences from float64 exceeded 1e-3 for some of 450 real clips in nine configurations whose
+bands left most frequencies out; with ten times as much they reached 4e-3, with a thousand times 0.1."""
 _DECIBELS = np.float32(10 / np.log(10))
 
 
@@ -50,6 +53,12 @@ class Tables(NamedTuple):
     """How far below the loudest band the floor is, in dB."""
     hop: int
     """Distance between frames, in samples."""
+    lowest: int
+    """Lowest frequency in any band."""
+    highest: int
+    """Highest frequency in any band."""
+    most_left_out: np.float32
+    """Power in all other frequencies of a frame, per energy of the loudest band, with which float32 suffices."""
 
 
 def make_tables(config: FeatureConfig) -> Tables:
@@ -76,6 +85,9 @@ def make_tables(config: FeatureConfig) -> Tables:
         cosines=np.ascontiguousarray(cosines.reshape(groups, LANES, -1).swapaxes(1, 2), dtype=np.float32),
         top_db=np.float32(config.top_db),
         hop=config.hop_length,
+        lowest=min((band[0] for band in used if len(band)), default=half + 1),
+        highest=max((band[-1] for band in used if len(band)), default=half + 1),
+        most_left_out=np.float32(_MOST_LEFT_OUT * config.sample_rate),
     )
 
 
@@ -125,6 +137,15 @@ def weigh(power: NDArray[np.float32], first_bin: int, weights: NDArray[np.float3
         odd = odd + weights[i + 1] * load(power, at + LANES)
         at += 2 * LANES
     return even + odd
+
+
+@inlined
+def add_power(power: NDArray[np.float32], first: int, last: int) -> Lanes:
+    """Sum the power in the frequencies from `first` on, without `last`."""
+    sums = spread(np.float32(0))
+    for k in range(first, last):
+        sums = sums + load(power, LANES * k)
+    return sums
 
 
 @inlined

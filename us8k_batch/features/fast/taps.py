@@ -60,8 +60,7 @@ def wings(window: Window, ratio: float, fraction: float) -> tuple[NDArray[np.flo
     left, right : float64 arrays
         Weights of the sample before and those before that; and of the sample after and those after that.
     """
-    values = window.values * min(1.0, ratio)
-    differences = np.diff(values, append=values[-1])
+    values = window.values
     scale = min(1.0, ratio)
     step = int(scale * window.steps)  # rounded down, as in resampy
 
@@ -69,7 +68,8 @@ def wings(window: Window, ratio: float, fraction: float) -> tuple[NDArray[np.flo
         index = position * window.steps
         offset = int(index)
         at = offset + step * np.arange((len(values) - offset) // step)
-        return values[at] + (index - offset) * differences[at]
+        following = np.minimum(at + 1, len(values) - 1)
+        return np.asarray(scale * (values[at] + (index - offset) * (values[following] - values[at])))
 
     return wing(scale * fraction), wing(scale - scale * fraction)
 

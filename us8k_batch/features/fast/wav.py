@@ -58,6 +58,7 @@ def read_wav(data: bytes) -> Wav | None:
     if size % sample_bytes or size == 0 or start % alignment:
         return None
     values = np.frombuffer(data, dtype=np.uint8, count=size, offset=start)
+    values.flags.writeable = False  # as in bytes, whatever the file lies in: the kernels are compiled for one type
     return Wav(Header(container, subtype, rate, channels, size // sample_bytes), values)
 
 

@@ -64,17 +64,10 @@ def choose_route(rate: int, config: FeatureConfig) -> Route:
 
 
 def count_results(n_samples: int, rate: int, config: FeatureConfig) -> tuple[int, int]:
-    """Return how many samples the resampler makes, and how many librosa has then: it adds a zero if need be.
-
-    Raises
-    ------
-    EmptyClipError
-        If the resampler makes none.
-    """
+    """Return how many samples the resampler makes, and how many librosa has then: it adds a zero if need be."""
     n_wanted = math.ceil(n_samples * (float(config.sample_rate) / rate))
     if rate == config.sample_rate or not config.res_type.startswith("kaiser"):
         return n_wanted, n_wanted
-    audio.check_resampy(n_samples, rate, config)
     return min(n_wanted, int(n_samples * float(config.sample_rate) / float(rate))), n_wanted
 
 
