@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from audio_files import write_audio
 from click.testing import CliRunner
-from datasets import make_urbansound8k
+from datasets import make_manifest, make_urbansound8k
 
 from us8k_batch.catalog.dataset import open_catalog
 from us8k_batch.cli import main
@@ -40,9 +41,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(dataset: Path) -> str:
-    """Extract them without a cluster, padded in the store to a whole second."""
-    catalog, store = open_catalog(str(dataset)), dataset.parent / "store"
-    objects = open_objects(str(store))
+    """Extract them."""
+    return extract(dataset, dataset.parent / "store")
+
+
+def extract(dataset: Path, store: Path) -> str:
+    """Extract a dataset without a cluster, padded in the store to a whole second."""
+    catalog, objects = open_catalog(str(dataset)), open_objects(str(store))
     info = create_info(objects, new_info(CONFIG, 64))
     assert create_plan(objects, info, None, catalog.clips, numeric_versions(CONFIG, "auto"))
     engine, results = make_engine(CONFIG, "auto"), []
@@ -92,6 +97,32 @@ def test_a_clips_own_audio_gives_its_out_of_fold_probabilities(dataset: Path, st
             assert isinstance(found, Features)
             said = ask(models, model_input(run, CONFIG, found))[row["split"]]
             np.testing.assert_array_equal(said, row[columns].to_numpy(np.float32))
+
+
+@pytest.mark.skipif(find_spec("keras") is None or find_spec("jax") is None, reason="the nn extra is not installed")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_networks_hear_the_frames_of_new_audio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cnn that another Keras made says of a clip's audio what it said of its frames, and the version is told."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    manifest = make_manifest(tmp_path / "dataset", clips=8, folds=2, formats=("WAV",))
+    store, here = extract(manifest, tmp_path / "store"), rundir.versions()
+    with monkeypatch.context() as patch:
+        patch.setattr(rundir, "versions", lambda: {**here, "keras": "3.0.0"})
+        small = {"filters": [4, 4], "kernel": 3, "epochs": 1}
+        options = TrainOptions(store=store, model="cnn", out=str(tmp_path / "run"), parameters=small, jobs=1)
+        path = train(options, lambda _: None).path
+    run = load_run(str(path))
+    models = dict(zip([one["split"] for one in run.document["models"]], run.models(), strict=True))
+    with Decoder(CONFIG, "auto") as decoder:
+        for _, row in run.predictions().iterrows():
+            found = decoder.extract((manifest.parent / row["clip_id"]).read_bytes())
+            assert isinstance(found, Features)
+            said = ask(models, model_input(run, CONFIG, found))[row["split"]]
+            # Alone it is in a smaller batch than among others, which sums in another order.
+            np.testing.assert_allclose(said, row[["p_dog", "p_rain"]].to_numpy(np.float32), atol=1e-5)
+    done = predict(str(path), [str(manifest.parent / row["clip_id"])])
+    assert done.exit_status == 0
+    assert any("made with keras 3.0.0" in warning for warning in done.warnings)
 
 
 def test_the_mean_over_the_models_is_told_with_its_doubts(dataset: Path, run: Path) -> None:

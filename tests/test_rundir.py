@@ -100,13 +100,14 @@ def test_a_model_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
         load_run(str(tmp_path / "run"))
 
 
-def test_other_versions_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run made with another XGBoost loads, and says what may differ."""
-    monkeypatch.setattr("us8k_batch.training.rundir.versions", lambda: {**versions(), "xgboost": "1.0.0"})
+@pytest.mark.parametrize("name", ["xgboost", "keras", "skops"])
+def test_other_versions_are_a_warning(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run made with another version of what its models are of loads, and says what may differ."""
+    monkeypatch.setattr("us8k_batch.training.rundir.versions", lambda: {**versions(), name: "1.0.0"})
     path = write_run(tmp_path / "run")
     monkeypatch.undo()
     (warning,) = load_run(str(path)).warnings
-    assert warning.startswith("made with xgboost 1.0.0, here is ")
+    assert warning.startswith(f"made with {name} 1.0.0, here is ")
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,9 @@ def load_network(file: Path) -> NetworkClassifier:
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras and HDF5 raise whatever they meet
-        raise DamageError(f"{file}: cannot be read as a network ({error})") from error
+        # Keras shows every layer around what it stumbled over; that itself is in the last line.
+        reason = str(error).strip().rpartition("\n")[2].removeprefix("Exception encountered: ")
+        raise DamageError(f"{file}: cannot be read as a network by Keras {keras.__version__} ({reason})") from error
     loaded = NetworkClassifier(_cannot_build, {"batch_size": 32})
     loaded.model_, loaded.classes_ = model, np.arange(model.output_shape[-1])
     return loaded
