@@ -73,7 +73,7 @@ def assert_libsndfile_agrees(data: FileBytes) -> bool:
     return True
 
 
-BODY = np.arange(-100, 100, dtype="<i2").tobytes()
+BODY = np.arange(-120, 120, dtype="<i2").tobytes()  # as many bytes as make whole samples of any kind
 DATA = chunk(b"data", BODY)
 LIST = chunk(b"LIST", b"INFOISFT" + struct.pack("<I", 6) + b"Lavf5\0")
 
@@ -104,6 +104,11 @@ LEFT = {
     "20 bits valid": riff(extensible(bits=24, valid_bits=20), DATA),
     "extensible A-law": riff(extensible(bits=8, tag=6), DATA),
     "other GUID": riff(extensible().replace(GUID_TAIL, bytes(14)), DATA),
+    "extensible without extension": riff(form(tag=0xFFFE), DATA),
+    "extension without being extensible": riff(form(tail=struct.pack("<HHIH", 22, 16, 3, 1) + GUID_TAIL), DATA),
+    "extension that is not there": riff(form(tail=struct.pack("<H", 2)), DATA),
+    "form of another size": riff(form(tail=bytes(4)), DATA),
+    "other byte rate": patched(riff(form(), DATA), 28, struct.pack("<I", 44100)),
     "no channel": riff(form(channels=0, sample_bytes=4), DATA),
     "six channels": riff(form(channels=6), chunk(b"data", bytes(96))),
     "rate of nothing": riff(form(rate=0), DATA),

@@ -76,7 +76,7 @@ def _find_chunks(data: bytes) -> tuple[_Form, int, int] | None:
     while at + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, at)
         at += 8
-        if at + size + size % 2 > len(data):
+        if at + size > len(data):
             return None
         if name == b"fmt " and form is None:
             form = _read_form(data[at : at + size])
