@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def test_train_compare_and_pool_print_one_object_last(store: str, tmp_path: Path
     assert json.loads(compared.stdout)["rows"][0]["model"] == "logistic"
     pooled = us8k("pool", store, str(tmp_path / "pooled.parquet"), "--statistics", "mean+std,p10", "--json")
     assert json.loads(pooled.stdout)["columns"] == 18
+
+
+def test_tune_says_what_was_chosen_for_each_fold(store: str, tmp_path: Path) -> None:
+    """A person reads three digits of what was searched; a program gets all parameters of each fold."""
+    asked = ("--model", "logistic", "--features", "mean", "--trials", "2", "--jobs", "1")
+    done = us8k("tune", store, *asked, "--out", str(tmp_path / "run"), "--json")
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(done.stdout)["chosen"]["1"]) == {"C", "max_iter"}
+    assert re.search(r"fold 1: C=[\d.e-]{1,8} \(trial [01], [\d.]+ % on the other folds\)", done.stderr)
 
 
 def test_without_a_name_the_run_gets_the_next_free_one(

@@ -162,6 +162,7 @@ def test_trials_run_on_any_executor(store: str, tmp_path: Path) -> None:
         ({"model": "dummy", "parameters": {}}, "no search space"),
         ({"model": "xgbost", "parameters": {}}, "did you mean xgboost"),
         ({"trials": 0}, "--trials 0"),
+        ({"jobs": 0}, "--jobs 0"),
         ({"parameters": {"n_neighbors": 3, "weights": "uniform", "scaling": "none"}}, "all that could be tried"),
         ({"parameters": {"neighbors": 3}}, "no parameter 'neighbors'"),
     ],

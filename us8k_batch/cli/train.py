@@ -29,8 +29,8 @@ from us8k_batch.cli.base import Output, command
 @click.option(
     "--features",
     metavar="SET",
-    help="mean, mean+std, salamon14 or all (default: salamon14; mean for --protocol article and "
-    "article-mlp). The cnn takes frames, and nothing else does.",
+    help="mean, mean+std, salamon14 or all (default: salamon14; mean+std for knn; mean for article-mlp and "
+    "--protocol article). The cnn takes frames, and nothing else does.",
 )
 @click.option("--out", metavar="RUN", help="The run directory, a new one (default: the next free name in runs/).")
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -84,13 +85,20 @@ def tune(
         f"{tuned.document['model']} on {tuned.document['features']['name']}, tuned without each test fold:",
         f"  accuracy {100 * scores.accuracy_mean:.2f} % ± {100 * (scores.accuracy_std or 0.0):.2f} over "
         f"{len(scores.folds)} folds",
-        *(f"  fold {name}: {one['parameters']}" for name, one in tuning["splits"].items()),
+        *(f"  fold {name}: {_chosen(one, tuning['space'])}" for name, one in tuning["splits"].items()),
         *(f"  note: {warning}" for warning in [*tuned.document["warnings"], *failed]),
         f"all of it: {tuned.path}/report.html",
     ]
     chosen = {name: one["parameters"] for name, one in tuning["splits"].items()}
     output.result("\n".join(lines), {**tuned.to_dict(), "chosen": chosen, "tracking": failed})
     return 0
+
+
+def _chosen(one: dict[str, Any], space: Iterable[str]) -> str:
+    """Say what one fold's search chose, and how that did on the folds that it was chosen on."""
+    values = {name: one["parameters"][name] for name in space}
+    told = ", ".join(f"{name}={v:.3g}" if isinstance(v, float) else f"{name}={v}" for name, v in values.items())
+    return f"{told} (trial {one['trial']}, {100 * one['accuracy']:.1f} % on the other folds)"
 
 
 @command("experiment", "us8k experiment grid.toml features/ --out runs/grid")

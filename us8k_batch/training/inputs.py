@@ -22,18 +22,21 @@ def choose_features(spec: ModelSpec, asked: str | None, protocol: str) -> str:
     RequestError
         If what was asked for is unknown, or the model cannot learn from it.
     """
-    name = asked or spec.features or default_features(protocol)
+    own = _own(spec, protocol)
+    name = asked or own
     if (name == FRAMES) != (spec.takes == "frames"):
-        expected = FRAMES if spec.takes == "frames" else f"a feature set, such as {default_features(protocol)}"
+        expected = FRAMES if spec.takes == "frames" else f"a feature set, such as {own}"
         raise RequestError(f"model {spec.name} cannot learn from {name!r}; expected {expected}")
     if name != FRAMES:
         statistics_of(name)
     return name
 
 
-def default_features(protocol: str) -> str:
-    """Return the feature set of a protocol: the tutorial's means for its own, richer ones for a number to quote."""
-    return "mean" if protocol == "article" else "salamon14"
+def _own(spec: ModelSpec, protocol: str) -> str:
+    """Return what a model is given unless asked: the tutorial's means for its protocol, else what suits the model."""
+    if spec.takes == "frames":
+        return FRAMES
+    return "mean" if protocol == "article" else spec.features
 
 
 def load_inputs(data: Dataset, name: str, cache: Path | None = None) -> FeatureSet:

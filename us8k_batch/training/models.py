@@ -44,8 +44,8 @@ class ModelSpec:
     """What must be importable for it."""
     takes: Literal["vectors", "frames"] = "vectors"
     """Rows of a feature set, or clips of the frames array."""
-    features: str | None = None
-    """Feature set that it is given unless another is asked for; None leaves that to the protocol."""
+    features: str = "salamon14"
+    """Feature set that it is given unless another is asked for, or the protocol is the article's."""
     uses_groups: bool = False
     """Whether `fit` also takes `groups`, for an inner split that keeps a recording on one side."""
     workers: Literal["threads", "processes"] = "threads"

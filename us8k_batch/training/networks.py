@@ -189,7 +189,6 @@ MODELS = {
         extra="nn",
         modules=_NEEDS,
         takes="frames",
-        features="frames",
         uses_groups=True,
     ),
 }

@@ -19,7 +19,7 @@ h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}.big{font-size:2rem}
 .wide{overflow-x:auto}table{border-collapse:collapse}
 td,th{padding:.2rem 1.2rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td{overflow-wrap:anywhere}td:first-child{white-space:nowrap}
+td{overflow-wrap:anywhere}td:first-child{white-space:nowrap}td:last-child:not(.n){min-width:14rem}
 .warning{background:var(--note);border-left:4px solid var(--edge);padding:.4rem .8rem;margin:.4rem 0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(28rem,100%),1fr));gap:1rem;align-items:start}
 figure{margin:0}figure svg{width:100%;height:auto}
@@ -112,7 +112,7 @@ def _tuning(tuning: dict[str, Any] | None, scores: dict[str, Any]) -> list[str]:
         "<h2>Tuning</h2>",
         "<p>The parameters of each fold were chosen on the other folds alone. <i>tested</i> is the accuracy on the "
         "fold itself. <i>searched</i> is the accuracy of the best trial on the folds that it was chosen on, so it is "
-        "too good to be quoted; <i>defaults</i> is that of the default parameters there.</p>",
+        "too good to be quoted; <i>defaults</i> is that of the default parameters there, which are trial 0.</p>",
         _table(head, rows),
     ]
 

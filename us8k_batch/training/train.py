@@ -41,7 +41,7 @@ class TrainOptions:
     protocol: str = "folds"
     """``folds``, ``grouped`` or ``article``."""
     features: str | None = None
-    """Name of the feature set; None takes the model's or the protocol's; see `choose_features`."""
+    """Name of the feature set; None takes the protocol's or the model's; see `choose_features`."""
     out: str | None = None
     """The run directory, which must not exist; None takes the next free name below ``runs``."""
     seed: int = 0

@@ -102,36 +102,31 @@ def tune(options: TuneOptions, tell: Tell, executor: Executor | None = None) -> 
         raise RequestError(f"--trials {options.trials}: expected 1 or more")
     features = choose_features(spec, options.features, PROTOCOL)
     jobs = cores() if options.jobs is None else options.jobs
+    if jobs < 1:
+        raise RequestError(f"--jobs {jobs}: expected 1 or more")
     path = _target(options, features)
     rundir.refuse_occupied(path)
     data = load_dataset(options.store, allow_incomplete=options.allow_incomplete)
     outer = make_splits(data, PROTOCOL, options.seed).parts
     rows = load_inputs(data, features, path.parent / CACHE).values
-    wanted = [
-        Wanted(
-            task=Task(
-                spec=spec,
-                parameters=parameters,
-                seed=options.seed,
-                features=rows[split.train],
-                y=data.y[split.train],
-                groups=data.groups[split.train],
-                models=None,
-            ),
-            inner=_places_in(split.train, inner_splits(data, split)),
-            space=space,
-            trials=options.trials,
-        )
-        for split in outer
-    ]
+    inner = [_places_in(split.train, inner_splits(data, split)) for split in outer]
     kept = path.with_name(f".{path.name}-search")
     with hold(LocalObjects(kept), this_process(f"us8k tune --out {path}")):
         _refuse_other(kept, _asked(options, spec, space, features, data))
         with _storage(kept / TRIALS) as storage, _executor(executor, spec, len(data), jobs) as pool:
-            chosen = {
-                split.name: _search(one, split.name, storage, pool, jobs, tell)
-                for one, split in zip(wanted, outer, strict=True)
-            }
+            chosen = {}
+            for split, parts in zip(outer, inner, strict=True):
+                task = Task(
+                    spec=spec,
+                    parameters=parameters,
+                    seed=options.seed,
+                    features=rows[split.train],
+                    y=data.y[split.train],
+                    groups=data.groups[split.train],
+                    models=None,
+                )
+                wanted = Wanted(task=task, inner=parts, space=space, trials=options.trials)
+                chosen[split.name] = _search(wanted, split.name, storage, pool, jobs, tell)
         document = {
             "trials": options.trials,
             "inner": "the remaining predefined folds",
