@@ -219,3 +219,17 @@ def test_refusing_counts_the_other_recordings() -> None:
     groups = np.array([0, 1, 2, 0, 1, 2])
     with pytest.raises(RequestError, match="recording a has clips on both sides, and so have 2 more"):
         refuse_shared([Split("1", np.arange(3), np.arange(3, 6))], groups, ["a", "b", "c"])
+
+
+def test_grouped_makes_no_more_parts_than_a_class_has_clips() -> None:
+    """Three clips of each class are split in three, not refused because five are usual."""
+    data = make_dataset(y=[0, 1] * 3, folds=[1] * 6, groups=range(6))
+    parts = make_splits(data, "grouped").parts
+    assert len(parts) == 3
+    assert sorted(np.concatenate([part.test for part in parts]).tolist()) == list(range(6))
+
+
+def test_classes_of_one_clip_cannot_be_split() -> None:
+    """One clip cannot be learnt and tested: an error of ours, with what was expected."""
+    with pytest.raises(RequestError, match="one clip only; expected two"):
+        grouped_parts(np.arange(4), np.arange(4), 3, 0)

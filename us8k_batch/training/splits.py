@@ -115,15 +115,24 @@ def grouped_parts(
     y, groups : int64 arrays, shape (n_clips,)
         Codes of labels and recordings; a clip with recording -1 stands alone.
     n_parts : int
-        Number of parts.
+        Number of parts; fewer if no class has so many clips.
     seed : int
         Which parts are drawn.
 
     Returns
     -------
     list of (train, test), each an int64 array of places
+
+    Raises
+    ------
+    RequestError
+        If no class has two clips.
     """
     from sklearn.model_selection import StratifiedGroupKFold
+
+    n_parts = min(n_parts, int(np.bincount(y).max()))
+    if n_parts < 2:
+        raise RequestError("every class has one clip only; expected two or more, to learn from one and test another")
 
     alone = groups < 0
     recordings = np.where(alone, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
