@@ -3,6 +3,7 @@
 It agrees with librosa to 1e-3 on real clips, of which half comes from rounding in the resampler and the rest from
 transforming in float32. It does not where there is no signal: a pure tone in or above the resampler's transition
 band, from about 10.5 kHz on for 22.05 kHz, leaves nothing but rounding errors in most bands, ours or soxr's.
+Below `fmin` and above `fmax` there may be any sound: a clip that is much louder there goes to the plain engine.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def extract(source: Source, way: Way, tables: spectrum.Tables, work: Work, mfcc:
     signal, rows, power, decibels, lane = work.signal, work.rows, work.power, work.decibels, work.lane
     window, twiddles, order, turns = tables.window, tables.twiddles, tables.order, tables.turns
     first_bin, first_weight, weights, cosines = tables.first_bin, tables.first_weight, tables.weights, tables.cosines
-    hop, lowest, highest = tables.hop, tables.lowest, tables.highest
+    hop, below, above = tables.hop, tables.below, tables.above
     n_fft, n_mels, n_frames = len(window), len(first_bin), mfcc.shape[1]
     span = (LANES - 1) * hop + n_fft
     usual = True
@@ -109,7 +109,7 @@ def extract(source: Source, way: Way, tables: spectrum.Tables, work: Work, mfcc:
         present = load(lane, 0)
         spectrum.transform(signal, start - begin, hop, window, twiddles, rows)
         spectrum.take_power(rows, order, turns, power)
-        outside = spectrum.add_power(power, 0, lowest) + spectrum.add_power(power, highest + 1, n_fft // 2 + 1)
+        outside = spectrum.add_power(power, 0, below) + spectrum.add_power(power, above, n_fft // 2 + 1)
         left_out = maximum(left_out, present * outside)
         for band in range(n_mels):
             energy = spectrum.weigh(power, first_bin[band], weights, first_weight[band], first_weight[band + 1])

@@ -53,12 +53,12 @@ class Tables(NamedTuple):
     """How far below the loudest band the floor is, in dB."""
     hop: int
     """Distance between frames, in samples."""
-    lowest: int
-    """Lowest frequency in any band."""
-    highest: int
-    """Highest frequency in any band."""
+    below: int
+    above: int
+    """Frequencies below one and from the other on are left out by all bands. Neighbours of what is in a band do not
+    count, because the window spreads what is there, such as an offset, into that band."""
     most_left_out: np.float32
-    """Power in all other frequencies of a frame, per energy of the loudest band, with which float32 suffices."""
+    """Power in them, in one frame, per energy of the loudest band, with which float32 suffices."""
 
 
 def make_tables(config: FeatureConfig) -> Tables:
@@ -85,8 +85,8 @@ def make_tables(config: FeatureConfig) -> Tables:
         cosines=np.ascontiguousarray(cosines.reshape(groups, LANES, -1).swapaxes(1, 2), dtype=np.float32),
         top_db=np.float32(config.top_db),
         hop=config.hop_length,
-        lowest=min((band[0] for band in used if len(band)), default=half + 1),
-        highest=max((band[-1] for band in used if len(band)), default=half + 1),
+        below=min((band[0] - 1 for band in used if len(band)), default=half + 1),
+        above=max((band[-1] + 2 for band in used if len(band)), default=half + 1),
         most_left_out=np.float32(_MOST_LEFT_OUT * config.sample_rate),
     )
 
