@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +105,19 @@ def test_the_report_needs_no_network(trained: Trained) -> None:
     assert "<svg" in page
     for loading in ("src=", "<link", "<script", "@import", "url(http"):
         assert loading not in page
+
+
+def test_training_needs_no_cluster_and_no_audio(store: str, tmp_path: Path) -> None:
+    """A run from beginning to end imports neither Dask nor what decodes audio."""
+    program = (
+        "import sys\nfrom us8k_batch.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as done:\n"
+        "    assert not done.code\n    print({name.partition('.')[0] for name in sys.modules})"
+    )
+    asked = ["train", store, "--model", "logistic", "--features", "salamon14", "--out", str(tmp_path / "run"), "-q"]
+    done = subprocess.run([sys.executable, "-c", program, *asked], capture_output=True, text=True, check=True)
+    imported = ast.literal_eval(done.stdout)
+    assert "sklearn" in imported
+    assert not imported & {"dask", "distributed", "librosa", "soundfile", "soxr", "numba"}
 
 
 def test_the_articles_table_stands_beside_the_honest_score(store: str, tmp_path: Path) -> None:

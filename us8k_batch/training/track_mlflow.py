@@ -57,10 +57,11 @@ def open_tracker(folder: Path, run: str) -> MlflowTracker:
     """Start an MLflow run in a database in a folder."""
     # Read when MLflow is imported; otherwise it tells its makers.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 
+    # After the import, which sets them to say more.
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     folder = folder.absolute()
     uri = f"sqlite:///{folder / DATABASE}"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
