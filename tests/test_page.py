@@ -97,6 +97,8 @@ def test_the_articles_table_is_shown(document: dict[str, Any], tmp_path: Path) -
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for text in ("87.3 %", "46.0 %", "honest (folds)", "unknown"):
         assert text in page
+    headline = page.partition("<h2>")[0]
+    assert "honest: <b>46.0 %</b> (folds)" in headline
 
 
 def test_a_tuned_runs_choices_are_shown(document: dict[str, Any], tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def write_page(file: Path, document: dict[str, Any], figures: Path) -> None:
     features, protocol = document["features"]["name"], document["protocol"]
     parts = [
         f"<h1>{_text(document['model'])} on {_text(features)}, {_text(protocol)}</h1>",
-        f'<p><span class="big">{_percent(scores["accuracy_mean"])}</span> {_spread(scores)}</p>',
+        f'<p><span class="big">{_percent(scores["accuracy_mean"])}</span> {_spread(document)}</p>',
         *(f'<p class="warning">{_text(warning)}</p>' for warning in document["warnings"]),
         *_article(document.get("article")),
         *_tuning(document.get("tuning"), scores),
@@ -88,7 +88,7 @@ def _article(article: dict[str, Any] | None) -> list[str]:
         ("of which share a recording with a training clip", leak),
         (f"honest ({article['honest_protocol'] or 'cannot be had'})", article["honest_accuracy"]),
     )
-    return ["<h2>The tutorial's numbers, and the honest one</h2>", _table(("accuracy", ""), rows)]
+    return ["<h2>The tutorial's numbers, and the honest one</h2>", _table(("", "accuracy"), rows)]
 
 
 def _tuning(tuning: dict[str, Any] | None, scores: dict[str, Any]) -> list[str]:
@@ -132,9 +132,14 @@ def _how(document: dict[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _spread(scores: dict[str, Any]) -> str:
-    if scores["accuracy_std"] is None:
-        return f"of the test clips; macro-F1 {scores['macro_f1']:.3f}"
+def _spread(document: dict[str, Any]) -> str:
+    scores, article = document["scores"], document.get("article")
+    if article is not None:
+        honest, protocol = article["honest_accuracy"], article["honest_protocol"]
+        beside = (
+            f"honest: <b>{_percent(honest)}</b> ({_text(protocol)})" if protocol else "no honest score can be had"
+        )
+        return f"of the test clips of a random split; {beside}"
     low, high = scores["accuracy_interval"]
     return (
         f"± {100 * scores['accuracy_std']:.1f} over {len(scores['folds'])} splits, "
@@ -150,20 +155,18 @@ def _inline(svg: Path) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Make a table; a float, or None, is a share that is shown in per cent."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    kinds = [kind for _, kind in cells[0]] if cells else [""] * len(head)
+    """Make a table; a float, or None, is a share that is shown in per cent. Numbers are aligned at their right."""
+    values = [list(row) for row in rows]
+    numeric = [any(v is None or isinstance(v, int | float) for v in column) for column in zip(*values, strict=True)]
+    kinds = [' class="n"' if one else "" for one in numeric or [False] * len(head)]
     titles = "".join(f"<th{kind}>{_text(name)}</th>" for name, kind in zip(head, kinds, strict=True))
-    lines = ("".join(f"<td{kind}>{text}</td>" for text, kind in row) for row in cells)
+    lines = ("".join(f"<td{kind}>{_cell(v)}</td>" for v, kind in zip(row, kinds, strict=True)) for row in values)
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="wide"><table><tr>{titles}</tr>\n{body}</table></div>'
 
 
-def _cell(value: Any) -> tuple[str, str]:
-    """Return a cell's text and its class: numbers are aligned at their right."""
-    if value is None or isinstance(value, float):
-        return _percent(value), ' class="n"'
-    return _text(value), ' class="n"' if isinstance(value, int) else ""
+def _cell(value: Any) -> str:
+    return _percent(value) if value is None or isinstance(value, float) else _text(value)
 
 
 def _percent(share: float | None) -> str:
