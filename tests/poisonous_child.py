@@ -10,7 +10,7 @@ from pathlib import Path
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import child
-from us8k_batch.features.audio import OnHeader, read_header
+from us8k_batch.features.audio import FileBytes, OnHeader, read_header
 from us8k_batch.features.engine import Engine, Features, make_engine
 
 
@@ -18,7 +18,8 @@ def make_poisonous(config: FeatureConfig, name: str, on_header: OnHeader) -> Eng
     """Make an engine that obeys ``order`` or ``order:argument``, and computes every other clip."""
     compute = make_engine(config, name, on_header)
 
-    def engine(data: bytes) -> Features:
+    def engine(source: FileBytes) -> Features:
+        data = bytes(source)
         order, _, argument = data.partition(b":")
         if order == b"slow":
             done = compute(argument)

@@ -26,6 +26,10 @@ _FIRST_VALUES = 1 << 20
 _GROWTH = 8
 
 
+FileBytes = bytes | memoryview
+"""All bytes of a clip's file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a clip's header says; headers can lie."""
@@ -63,7 +67,7 @@ OnHeader = Callable[[Header], object]
 """Is told a clip's header before the clip is decoded."""
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: FileBytes) -> Header:
     """Read a clip's header; its content decides the format, never a file name.
 
     Raises
@@ -75,7 +79,7 @@ def read_header(data: bytes) -> Header:
         return _header(file)
 
 
-def decode(data: bytes, config: FeatureConfig, on_header: OnHeader | None = None) -> Audio:
+def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader | None = None) -> Audio:
     """Decode, downmix and resample one clip.
 
     The samples equal ``librosa.load(path, sr=config.sample_rate, res_type=config.res_type)``, and with
@@ -85,7 +89,7 @@ def decode(data: bytes, config: FeatureConfig, on_header: OnHeader | None = None
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or memoryview
         The whole file.
     config : FeatureConfig
         No more than `max_seconds` of the source, and one sample, are decoded.
@@ -225,7 +229,9 @@ def check_resampy(n_samples: int, rate: int, config: FeatureConfig) -> None:
         )
 
 
-def read_source(data: bytes, config: FeatureConfig, on_header: OnHeader | None) -> tuple[Header, NDArray[np.float32]]:
+def read_source(
+    data: FileBytes, config: FeatureConfig, on_header: OnHeader | None
+) -> tuple[Header, NDArray[np.float32]]:
     """Decode what `decode` wants of the source, shape (n_samples, channels), before any check.
 
     It is one call of libsndfile, because soundfile seeks after each, and a decoder that has been seeked gives other
@@ -261,7 +267,7 @@ def _samples_allowed(header: Header, config: FeatureConfig) -> int | None:
     return math.floor(samples + 1e-6)  # 4.35 s at 100 Hz are 435 samples, and 4.35 * 100 < 435
 
 
-def _open(data: bytes) -> soundfile.SoundFile:
+def _open(data: FileBytes) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(io.BytesIO(data))
     except soundfile.SoundFileError as error:

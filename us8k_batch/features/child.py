@@ -26,6 +26,7 @@ from us8k_batch.errors import ClipError, Failure
 from us8k_batch.features import wire
 from us8k_batch.features.audio import Header, OnHeader, read_header
 from us8k_batch.features.engine import Engine, make_engine
+from us8k_batch.features.handover import Incoming
 from us8k_batch.features.wire import OUT_OF_MEMORY, Told, Wanted
 
 _PR_SET_PDEATHSIG = 1
@@ -41,7 +42,8 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
     Parameters
     ----------
     arguments : list of str, optional
-        One JSON object: ``parent`` (process id), ``engine``, ``memory_bytes`` and ``config``.
+        One JSON object: ``parent`` (process id), ``sources`` (file descriptors), ``engine``, ``memory_bytes`` and
+        ``config``.
     factory : callable
         Makes the engine.
 
@@ -57,7 +59,7 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, replies = _take_pipes()
     config = FeatureConfig.from_dict(settings["config"])
-    service = _Service(requests, replies)
+    service = _Service(requests, replies, Incoming(settings["sources"]))
     engine = factory(config, settings["engine"], service.tell_started)
     _warm_up(engine, _warm_up_clip(config))
     threadpool_limits(1)
@@ -71,9 +73,10 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
 class _Service:
     """Answers requests, one after the other."""
 
-    def __init__(self, requests: BinaryIO, replies: BinaryIO) -> None:
+    def __init__(self, requests: BinaryIO, replies: BinaryIO, sources: Incoming) -> None:
         self._requests = requests
         self._replies = replies
+        self._sources = sources
         self._number = 0
 
     def serve(self, engine: Engine) -> None:
@@ -90,7 +93,7 @@ class _Service:
 
     def _answer(self, wanted: Wanted, length: int, engine: Engine) -> tuple[Told, bytes]:
         try:
-            data = self._requests.read(length)
+            data = self._sources.look(self._number, length)
             if wanted is Wanted.HEADER:
                 return Told.HEADER, wire.pack_header(read_header(data))
             return Told.FEATURES, wire.pack_features(engine(data))

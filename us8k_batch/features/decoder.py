@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,9 +96,8 @@ class Decoder:
             raise JobError("the decoder was closed; the clips in hand have no result")
         if self._child is not None:
             return
-        settings = json.dumps({**self._settings, "parent": os.getpid()})
         try:
-            self._child = ChildProcess([*self._program, settings], self._limits)
+            self._child = ChildProcess(self._program, self._settings, self._limits)
             self._child.wait_ready(self._startup_seconds)
         except OSError as error:
             self._end_child()

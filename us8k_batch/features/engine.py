@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError
 from us8k_batch.features import audio, pooling
-from us8k_batch.features.audio import Audio, Header, OnHeader
+from us8k_batch.features.audio import Audio, FileBytes, Header, OnHeader
 from us8k_batch.features.fast.claims import why_not
 
 REVISIONS = {"fast": 1, "plain": 1, "librosa": 1}
@@ -42,7 +42,7 @@ class Features:
         return int(self.mfcc.shape[1])
 
 
-Engine = Callable[[bytes], Features]
+Engine = Callable[[FileBytes], Features]
 """Computes one clip from the bytes of its file; raises `ClipError` if there is no result."""
 
 
@@ -146,10 +146,10 @@ def _make_librosa(config: FeatureConfig, on_header: OnHeader) -> Engine:
 
 def _join(
     config: FeatureConfig,
-    decode: Callable[[bytes], Audio],
+    decode: Callable[[FileBytes], Audio],
     compute: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Engine:
-    def engine(data: bytes) -> Features:
+    def engine(data: FileBytes) -> Features:
         start = time.perf_counter()
         clip = decode(data)
         decoded = time.perf_counter()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import json
 import os
 import select
 import signal
 import subprocess
 import tempfile
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from us8k_batch.errors import JobError
+from us8k_batch.features.handover import Outgoing
 from us8k_batch.features.wire import OUT_OF_MEMORY, PREFIX, Limits, Told, Wanted, WireError, unpack_prefix
 
 ENVIRONMENT = {
@@ -28,9 +29,6 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
-_F_SETPIPE_SZ = 1031
-_PIPE_BYTES = 1 << 20
-"""Room in the pipe for the next clip; the most that Linux grants without privilege."""
 _TAIL_BYTES = 2000
 
 
@@ -66,31 +64,39 @@ class Allowance:
 
 
 class ChildProcess:
-    """A decoder child and the two pipes to it; for one thread at a time, except `kill`."""
+    """A decoder child, the pipes to it and the memory shared with it; for one thread at a time, except `kill`."""
 
-    def __init__(self, command: Sequence[str], limits: Limits) -> None:
+    def __init__(self, program: Sequence[str], settings: Mapping[str, Any], limits: Limits) -> None:
         self._limits = limits
-        self._outgoing: deque[memoryview] = deque()
+        self._sources = Outgoing()
+        descriptors = self._sources.descriptors
+        told = json.dumps({**settings, "parent": os.getpid(), "sources": descriptors})
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (lives until READY)
+        try:
+            self._process = self._start([*program, told], descriptors)
+        except BaseException:
+            self._sources.close()
+            self._said.close()
+            raise
+        if self._process.stdin is None or self._process.stdout is None:
+            raise JobError("the pipes to the decoder child are missing")
+        self._requests = self._process.stdin
+        self._replies = self._process.stdout
+        os.set_blocking(self._replies.fileno(), False)
+
+    def _start(self, command: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
         # Not multiprocessing: it refuses to start a process in a Dask worker, which is daemonic. A process group
         # of its own, so that Ctrl-C in a terminal does not reach the child before it can ignore it.
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             list(command),
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
             env={**os.environ, **ENVIRONMENT},
+            pass_fds=descriptors,
             process_group=0,
         )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise JobError("the pipes to the decoder child are missing")
-        self._requests = self._process.stdin
-        self._replies = self._process.stdout
-        os.set_blocking(self._requests.fileno(), False)
-        os.set_blocking(self._replies.fileno(), False)
-        with contextlib.suppress(OSError):  # this user's pipes may have used up their share
-            fcntl.fcntl(self._requests, _F_SETPIPE_SZ, _PIPE_BYTES)
 
     @property
     def pid(self) -> int:
@@ -128,13 +134,13 @@ class ChildProcess:
         self._said.close()
 
     def send(self, wanted: Wanted, number: int, data: bytes) -> None:
-        """Queue a request and write what the pipe takes at once; `receive` writes the rest."""
-        self._outgoing.append(memoryview(PREFIX.pack(wanted, number, len(data))))
-        self._outgoing.append(memoryview(data))
-        self._flush()
+        """Send a request; at most two may be unanswered, so that the pipe always has room for it."""
+        self._sources.lay(number, data)
+        with contextlib.suppress(BrokenPipeError):  # receiving tells the rest
+            os.write(self._requests.fileno(), PREFIX.pack(wanted, number, len(data)))
 
     def receive(self, number: int, allowance: Allowance) -> tuple[Told, bytearray]:
-        """Wait for the next reply to a request, writing requests meanwhile.
+        """Wait for the reply to a request.
 
         Raises
         ------
@@ -156,16 +162,16 @@ class ChildProcess:
             self._process.wait(10)
 
     def release(self) -> None:
-        """Close the pipes of a process that was killed."""
+        """Close the pipes to a process that was killed, and give back what was shared with it."""
         self._requests.close()
         self._replies.close()
         self._said.close()
+        self._sources.close()
 
     def _read(self, length: int, allowance: Allowance) -> bytearray:
         data = bytearray(length)
         rest = memoryview(data)
         while rest:
-            self._flush()
             try:
                 n = os.readv(self._replies.fileno(), [rest])
             except BlockingIOError:
@@ -176,23 +182,9 @@ class ChildProcess:
             rest = rest[n:]
         return data
 
-    def _flush(self) -> None:
-        try:
-            while self._outgoing:
-                n = os.write(self._requests.fileno(), self._outgoing[0])
-                self._outgoing[0] = self._outgoing[0][n:]
-                if not self._outgoing[0]:
-                    self._outgoing.popleft()
-        except BlockingIOError:
-            pass
-        except BrokenPipeError:
-            self._outgoing.clear()  # reading tells the rest
-
     def _wait(self, allowance: Allowance) -> None:
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
-        if self._outgoing:
-            poll.register(self._requests, select.POLLOUT)
         start = time.monotonic()
         events = poll.poll(1000 * max(0.0, allowance.left))
         allowance.left -= time.monotonic() - start

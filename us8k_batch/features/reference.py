@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.audio import (
     Audio,
+    FileBytes,
     OnHeader,
     check_finite,
     check_length,
@@ -22,7 +23,7 @@ from us8k_batch.features.audio import (
 from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError
 
 
-def decode(data: bytes, config: FeatureConfig, on_header: OnHeader) -> Audio:
+def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader) -> Audio:
     """Load one clip in the steps of ``librosa.load``; see `us8k_batch.features.audio.decode`."""
     header = read_header(data)
     on_header(header)

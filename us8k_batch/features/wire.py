@@ -15,7 +15,7 @@ from us8k_batch.features.engine import Features
 
 
 class Wanted(IntEnum):
-    """What a request asks for; the bytes of a clip follow it."""
+    """What a request asks for; the bytes of its clip are in shared memory, see `handover`."""
 
     FEATURES = 1
     HEADER = 2
@@ -32,7 +32,7 @@ class Told(IntEnum):
 
 
 PREFIX = struct.Struct("<BIQ")
-"""Of every message: a `Wanted` or `Told`, the number of the request, the length of what follows in bytes."""
+"""Of every message: a `Wanted` or `Told`, the number of the request, the length of the clip or the reply's body."""
 
 OUT_OF_MEMORY = "out_of_memory"
 """Error word of a child whose memory did not suffice; it is tried again in a fresh one."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import audio, pooling
-from us8k_batch.features.audio import OnHeader
+from us8k_batch.features.audio import FileBytes, OnHeader
 from us8k_batch.features.engine import Engine, Features
 from us8k_batch.features.fast import spectrum
 from us8k_batch.features.fast.buffers import Buffer, aligned
@@ -62,7 +62,7 @@ class FastEngine:
         self._load_kernels()
         self._route(2 * config.sample_rate)  # the most frequent one
 
-    def __call__(self, data: bytes) -> Features:
+    def __call__(self, data: FileBytes) -> Features:
         """Compute one clip; see `us8k_batch.features.engine.Engine`."""
         start = time.perf_counter()
         source, rate = self._read(data)
@@ -82,7 +82,7 @@ class FastEngine:
         seconds = {"decode": decoded - start, "compute": time.perf_counter() - decoded}
         return Features(mfcc, pooled, duration, seconds)
 
-    def _read(self, data: bytes) -> tuple[Source, int]:
+    def _read(self, data: FileBytes) -> tuple[Source, int]:
         """Find a clip's values, in the file itself or decoded by libsndfile."""
         wav = read_wav(data)
         if wav is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.features.audio import Header
+from us8k_batch.features.audio import FileBytes, Header
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
@@ -33,12 +33,12 @@ class Wav:
     """The bytes of all channels' values in turn; a view of the file."""
 
 
-def read_wav(data: bytes) -> Wav | None:
+def read_wav(data: FileBytes) -> Wav | None:
     """Read a WAV file of 16 or 24 bits or float32, of one or two channels, in which every size fits.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or memoryview
         The whole file.
 
     Returns
@@ -66,7 +66,7 @@ _Form = tuple[str, int, int, int, int]
 """Container, format tag, channels, sample rate, bits."""
 
 
-def _find_chunks(data: bytes) -> tuple[_Form, int, int] | None:
+def _find_chunks(data: FileBytes) -> tuple[_Form, int, int] | None:
     """Return the format, and where the samples are and how many bytes, if the file is made of known chunks only."""
     if data[:4] != b"RIFF" or data[8:16] != b"WAVEfmt " or struct.unpack_from("<I", data, 4)[0] + 8 != len(data):
         return None
@@ -92,7 +92,7 @@ def _find_chunks(data: bytes) -> tuple[_Form, int, int] | None:
     return form, *samples
 
 
-def _read_form(body: bytes) -> _Form | None:
+def _read_form(body: FileBytes) -> _Form | None:
     """Read a format chunk in which nothing contradicts."""
     if len(body) not in (16, 18, 40):
         return None

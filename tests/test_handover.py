@@ -1,0 +1,67 @@
+"""Sources reach the child through shared memory: whole, in turn, without a name and without a leak."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from us8k_batch.features.handover import Incoming, Outgoing
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Outgoing, Incoming]]:
+    """Both ends, in one process."""
+    outgoing = Outgoing()
+    yield outgoing, Incoming(outgoing.descriptors)
+    outgoing.close()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3 * MIB), st.integers(0, 255)), min_size=1, max_size=8))
+def test_what_is_laid_is_found(clips: list[tuple[int, int]]) -> None:
+    """Whatever lengths come in turn, each source is found as it was, also while the next one is laid."""
+    outgoing = Outgoing()
+    incoming = Incoming(outgoing.descriptors)
+    sources = [bytes([value]) * length for length, value in clips]
+    outgoing.lay(1, sources[0])
+    for number, source in enumerate(sources, 1):
+        if number < len(sources):
+            outgoing.lay(number + 1, sources[number])
+        assert incoming.look(number, len(source)) == source
+    outgoing.close()
+
+
+def test_the_child_cannot_write_by_accident(ends: tuple[Outgoing, Incoming]) -> None:
+    """What the child looks at is read-only, so that no decoder changes the clip that is tried again."""
+    outgoing, incoming = ends
+    outgoing.lay(1, b"sound")
+    with pytest.raises(TypeError):
+        incoming.look(1, 5)[0] = 0
+
+
+def test_a_large_source_is_given_back(ends: tuple[Outgoing, Incoming]) -> None:
+    """After a source of 70 MiB the next small one takes 1 MiB, and is found by a child that mapped more."""
+    outgoing, incoming = ends
+    outgoing.lay(1, bytes(70 * MIB))
+    assert len(incoming.look(1, 70 * MIB)) == 70 * MIB
+    outgoing.lay(3, b"small")
+    assert os.fstat(outgoing.descriptors[1]).st_size == MIB
+    assert incoming.look(3, 5) == b"small"
+    outgoing.lay(5, bytes(2 * MIB) + b"end")
+    assert incoming.look(5, 2 * MIB + 3)[-3:] == b"end"
+
+
+def test_nothing_is_left_behind() -> None:
+    """Closing gives the descriptors back, and the memory never had a name."""
+    before = set(os.listdir("/proc/self/fd"))
+    outgoing = Outgoing()
+    outgoing.lay(1, b"sound")
+    links = [os.fstat(descriptor).st_nlink for descriptor in outgoing.descriptors]
+    assert links == [0, 0]
+    outgoing.close()
+    assert set(os.listdir("/proc/self/fd")) == before
