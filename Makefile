@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint bench bench-kernel lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
@@ -18,6 +18,14 @@ lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/lock.py --check
+
+bench: $(VENV)/.dev  ## the kernel, the whole job and the trainer against what one would write otherwise; 10 minutes
+	$(BIN)/python -W ignore benchmarks/bench_kernel.py
+	$(BIN)/python -W ignore benchmarks/bench_job.py
+	$(BIN)/python -W ignore benchmarks/bench_train.py
+
+bench-kernel: $(VENV)/.dev  ## the kernel against librosa on one core; under a minute
+	$(BIN)/python -W ignore benchmarks/bench_kernel.py
 
 lock: $(VENV)/.dev  ## write the lock anew after a change of dependencies
 	$(BIN)/python .ci/lock.py

@@ -36,6 +36,8 @@ class Heard:
     reports: list[ShardReport] = field(default_factory=list)
     clips: int = 0
     """Clips that were to be extracted."""
+    on_line: Callable[[str], object] = lambda _: None
+    """Called with every line."""
     on_start: Callable[[], object] = lambda: None
     """Called before the first shard."""
     on_shard: Callable[[], object] = lambda: None
@@ -44,6 +46,7 @@ class Heard:
     def tell(self, message: str) -> None:
         """Remember a line."""
         self.lines.append(message)
+        self.on_line(message)
 
     def start(self, clips: int) -> None:
         """Remember how many."""

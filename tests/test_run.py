@@ -391,6 +391,22 @@ def test_a_worker_with_other_versions_is_refused_before_the_first_write(
     assert files(tmp_path / "store") == {}
 
 
+def test_a_worker_that_does_not_fit_once_the_store_is_made_fails_the_job(
+    misfit: HandStarted, dataset: Path, tmp_path: Path
+) -> None:
+    """Exit 1, because 2 promises that nothing was touched, and the store is made when workers are inspected again."""
+    misfit.start_workers(1).wait_for_workers(1)
+
+    def replace_worker(line: str) -> None:
+        if "dashboard" in line:
+            misfit.kill_workers()
+            misfit.start_workers(1, program=OTHER_SOXR)
+
+    with pytest.raises(JobError, match=r"worker \S+: has other versions: soxr 0.0.1"):
+        Runner(misfit.address).extract(dataset, tmp_path / "store", Heard(on_line=replace_worker))
+    assert (tmp_path / "store/us8k.json").exists()
+
+
 def test_a_worker_with_other_versions_that_comes_later_computes_nothing(
     misfit: HandStarted, dataset: Path, reference: Path, runner: Runner, tmp_path: Path
 ) -> None:

@@ -139,7 +139,10 @@ class _Run:
         if self.found.info is None:
             with timed(self.phases, "measure"):
                 self._create(crew)
-            crew.preflight(self._check())
+            try:
+                crew.preflight(self._check())
+            except RequestError as error:  # the store is there now, so the run was not refused
+                raise JobError(str(error)) from error
         job = self._job(_known(self.found.info))
         if len(self.found.plan.hash):
             with timed(self.phases, "hash"):

@@ -1,0 +1,126 @@
+"""The engine against librosa on one core: from a file to MFCC frames and their means, clip by clip in turn.
+
+    python benchmarks/bench_kernel.py [--clips FOLDER] [--seconds 40]
+
+The clips are WAV files of FOLDER, or synthetic ones of 4 s in the usual encodings. Both sides get the path of a file
+in the page cache; librosa does `librosa.load`, `librosa.feature.mfcc` and the mean, as a notebook would. Prints, per
+encoding and resampler, the medians and the quartiles of the ratio of each pair; fails where the frames differ by more
+than 2e-3. The last line is the ratio for 44.1 kHz, stereo, 16 bit, with librosa's default resampler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.features.engine import make_engine
+
+TOLERANCE = 2e-3
+ENCODINGS = {
+    "44.1 kHz, stereo, 16 bit": (44100, 2, "WAV", "PCM_16"),
+    "44.1 kHz, mono, 16 bit": (44100, 1, "WAV", "PCM_16"),
+    "44.1 kHz, stereo, 24 bit": (44100, 2, "WAV", "PCM_24"),
+    "48 kHz, stereo, 16 bit": (48000, 2, "WAV", "PCM_16"),
+    "22.05 kHz, mono, 16 bit": (22050, 1, "WAV", "PCM_16"),
+    "44.1 kHz, stereo, Ogg": (44100, 2, "OGG", "VORBIS"),
+}
+MAIN = next(iter(ENCODINGS))
+
+Frames = NDArray[np.float32]
+
+
+def make_clips(folder: Path, clips: int) -> dict[str, list[Path]]:
+    """Write clips of noise under sweeping tones, by encoding."""
+    rng = np.random.default_rng(0)
+    made: dict[str, list[Path]] = {}
+    for encoding, (rate, channels, form, subtype) in ENCODINGS.items():
+        times = np.arange(4 * rate) / rate
+        for i in range(clips if encoding == MAIN else clips // 4):
+            tone = np.sin(2 * np.pi * (100 + 3000 * rng.random()) * times * (1 + 0.1 * times))
+            sound = 0.3 * tone[:, None] + rng.standard_normal((len(times), channels)) * 0.1
+            path = folder / f"{len(made)}-{i}.{form.lower()}"
+            soundfile.write(path, np.clip(sound, -1, 1), rate, format=form, subtype=subtype)
+            made.setdefault(encoding, []).append(path)
+    return made
+
+
+def find_clips(folder: Path) -> dict[str, list[Path]]:
+    """Sort a folder's clips by encoding."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.wav")):
+        about = soundfile.info(path)
+        kind = f"{about.samplerate / 1000:g} kHz, {about.channels} channels, {about.subtype}"
+        found.setdefault(kind, []).append(path)
+    return found
+
+
+def compare(
+    ours: Callable[[Path], Frames], theirs: Callable[[Path], Frames], paths: list[Path], seconds: float
+) -> tuple[NDArray[np.float64], float]:
+    """Time both in turn for so long; return times, shape (n, 2), in ms, and the largest difference of any value."""
+    times, worst = [], 0.0
+    for path in (*paths, paths[0]):  # nothing is timed that is compiled, cached or imported late
+        worst = max(worst, float(np.abs(ours(path) - theirs(path)).max()))
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        path = paths[len(times) % len(paths)]
+        start = time.perf_counter()
+        ours(path)
+        between = time.perf_counter()
+        theirs(path)
+        times.append((1e3 * (between - start), 1e3 * (time.perf_counter() - between)))
+    return np.array(times), worst
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, help="folder of WAV files; synthetic ones otherwise")
+    parser.add_argument("--seconds", type=float, default=40.0, help="time to spend measuring")
+    given = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
+        clips = find_clips(given.clips) if given.clips else make_clips(Path(name), 16)
+        weights = {encoding: 4.0 if encoding == MAIN else 1.0 for encoding in clips}
+        print(f"{'clip':<26}{'resampler':<13}{'us8k ms':>9}{'librosa ms':>12}{'ratio':>8}  quartiles     max |Δ|")
+        last, trouble = 0.0, []
+        for res_type in ("kaiser_fast", "soxr_hq"):
+            engine = make_engine(FeatureConfig(max_seconds=60.0, res_type=res_type), "auto")
+
+            def ours(path: Path, engine=engine) -> Frames:
+                return engine(path.read_bytes()).mfcc
+
+            def theirs(path: Path, res_type=res_type) -> Frames:
+                samples, rate = librosa.load(path, res_type=res_type)
+                mfcc = librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=40)
+                mfcc.mean(axis=1)
+                return mfcc
+
+            for encoding, paths in clips.items():
+                seconds = given.seconds * weights[encoding] / sum(weights.values()) / 2
+                times, worst = compare(ours, theirs, paths, seconds)
+                low, ratio, high = np.percentile(times[:, 1] / times[:, 0], [25, 50, 75])
+                fast, slow = np.median(times, axis=0)
+                spread = f"{low:.1f} to {high:.1f}"
+                print(f"{encoding:<26}{res_type:<13}{fast:9.2f}{slow:12.2f}{ratio:8.1f}  {spread:<14}{worst:.1g}")
+                if worst > TOLERANCE:
+                    trouble.append(f"{encoding}, {res_type}: the frames differ by {worst:.2g}")
+                last = ratio if encoding == next(iter(clips)) else last
+        if trouble:
+            raise SystemExit("\n".join(trouble))
+        print(f"ratio {last:.1f}")
+
+
+if __name__ == "__main__":
+    main()
