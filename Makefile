@@ -10,7 +10,7 @@ demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
 
 test: $(VENV)/.dev  ## environment, then all tests that pip can install the needs of
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
 
 lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether the lock is current
 	$(BIN)/ruff format --check .
