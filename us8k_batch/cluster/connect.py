@@ -46,9 +46,7 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
     # Dask tells every connection at level INFO; its warnings are what a run's log is read for.
     quiet = max(logging.WARNING, logging.getLogger().getEffectiveLevel())
     logging.getLogger("distributed").setLevel(quiet)
-    address = where.scheduler
-    if address is None and where.scheduler_file is not None:
-        address = read_address(where.scheduler_file)
+    address = named_scheduler(where)
     if address is None and where.spec is None:
         address = dask.config.get("scheduler-address", None)
     with contextlib.ExitStack() as stack:
@@ -68,14 +66,21 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
         yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
 
 
-def read_address(file: str) -> str:
-    """Read the file that a scheduler wrote, or that it will write in a moment.
+def named_scheduler(where: Where) -> str | None:
+    """Return the address of the scheduler that was named, itself or by its file; None if none was.
 
     Raises
     ------
     RequestError
-        If there is no address in it in time.
+        If no scheduler writes its address into the file in time.
     """
+    if where.scheduler is None and where.scheduler_file is not None:
+        return _read_address(where.scheduler_file)
+    return where.scheduler
+
+
+def _read_address(file: str) -> str:
+    """Read the file that a scheduler wrote, or that it will write in a moment."""
     deadline = time.monotonic() + parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
     pause = threading.Event()
     while True:

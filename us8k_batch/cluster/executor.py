@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed import Client
 
-from us8k_batch.cluster.connect import read_address
+from us8k_batch.cluster.connect import named_scheduler
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import RequestError
 
@@ -28,9 +28,7 @@ def open_executor(where: Where) -> Iterator[tuple[Executor, int]]:
     RequestError
         If no scheduler answers there, or it has no worker.
     """
-    asked = where.scheduler
-    if asked is None and where.scheduler_file is not None:
-        asked = read_address(where.scheduler_file)
+    asked = named_scheduler(where)
     if asked is None:
         raise RequestError("no cluster was named; expected --scheduler or --scheduler-file")
     try:
