@@ -96,8 +96,9 @@ def tune(
 
 def _chosen(one: dict[str, Any], space: Iterable[str]) -> str:
     """Say what one fold's search chose, and how that did on the folds that it was chosen on."""
-    values = {name: one["parameters"][name] for name in space}
-    told = ", ".join(f"{name}={v:.3g}" if isinstance(v, float) else f"{name}={v}" for name, v in values.items())
+    from us8k_batch.training.spaces import describe
+
+    told = describe(space, one["parameters"])
     return f"{told} (trial {one['trial']}, {100 * one['accuracy']:.1f} % on the other folds)"
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from us8k_batch.training.spaces import describe
+
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#e3e6ea;--soft:#f2f4f6;--note:#fff6dd;--edge:#d9a400}
 @media(prefers-color-scheme:dark){
@@ -103,7 +105,7 @@ def _tuning(tuning: dict[str, Any] | None, scores: dict[str, Any]) -> list[str]:
             one["trial"],
             one["finished"],
             one["pruned"],
-            ", ".join(f"{key}={_short(one['parameters'][key])}" for key in tuning["space"]),
+            describe(tuning["space"], one["parameters"]),
         )
         for name, one in tuning["splits"].items()
     )
@@ -171,10 +173,6 @@ def _cell(value: Any) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _text(value: Any) -> str:

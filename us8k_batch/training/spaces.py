@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -164,3 +164,9 @@ def draw(trial: Draw, space: Space) -> dict[str, Any]:
 def encode(space: Space, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters as a trial keeps them."""
     return {name: values.encode(parameters[name]) for name, values in space.items()}
+
+
+def describe(space: Iterable[str], parameters: Mapping[str, Any]) -> str:
+    """Tell the parameters of a space and their values in a line, numbers with three digits."""
+    values = ((name, parameters[name]) for name in space)
+    return ", ".join(f"{name}={v:.3g}" if isinstance(v, float) else f"{name}={v}" for name, v in values)
