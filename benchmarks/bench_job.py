@@ -19,16 +19,16 @@ import joblib
 import numpy as np
 import soundfile
 from distributed import LocalCluster
+from sounds import make_sound
 
 import us8k_batch
 from us8k_batch.cluster.connect import LOCAL_CONFIG
 from us8k_batch.cluster.where import Where
+from us8k_batch.recheck import TOLERANCE
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options
 from us8k_batch.settings import load_settings
 from us8k_batch.store.timings import timings
-
-TOLERANCE = 2e-3
 
 
 class Silent:
@@ -50,13 +50,10 @@ class Silent:
 def make_clips(folder: Path, clips: int) -> Path:
     """Write clips of 4 s, 44.1 kHz, stereo, 16 bit, and their manifest."""
     rng = np.random.default_rng(0)
-    times = np.arange(4 * 44100) / 44100
     lines = ["path,label,fold,group"]
     (folder / "audio").mkdir(parents=True)
     for i in range(clips):
-        tone = np.sin(2 * np.pi * (100 + 3000 * rng.random()) * times * (1 + 0.1 * times))
-        noise = rng.standard_normal((len(times), 2)) * 0.1
-        soundfile.write(folder / f"audio/{i:05d}.wav", 0.3 * tone[:, None] + noise, 44100, subtype="PCM_16")
+        soundfile.write(folder / f"audio/{i:05d}.wav", make_sound(rng, 44100, 2), 44100, subtype="PCM_16")
         lines.append(f"audio/{i:05d}.wav,{'ab'[i % 2]},{1 + i % 10},r{i}")
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     return folder / "manifest.csv"

@@ -5,7 +5,8 @@
 The clips are WAV files of FOLDER, or synthetic ones of 4 s in the usual encodings. Both sides get the path of a file
 in the page cache; librosa does `librosa.load`, `librosa.feature.mfcc` and the mean, as a notebook would. Prints, per
 encoding and resampler, the medians and the quartiles of the ratio of each pair; fails where the frames differ by more
-than 2e-3. The last line is the ratio for 44.1 kHz, stereo, 16 bit, with librosa's default resampler.
+than 2e-3. The last line is the ratio for 44.1 kHz, stereo, 16 bit (or the folder's first encoding), with librosa's
+default resampler.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from sounds import make_sound
 from threadpoolctl import threadpool_limits
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.engine import make_engine
+from us8k_batch.recheck import TOLERANCE
 
-TOLERANCE = 2e-3
 ENCODINGS = {
     "44.1 kHz, stereo, 16 bit": (44100, 2, "WAV", "PCM_16"),
     "44.1 kHz, mono, 16 bit": (44100, 1, "WAV", "PCM_16"),
@@ -45,12 +47,9 @@ def make_clips(folder: Path, clips: int) -> dict[str, list[Path]]:
     rng = np.random.default_rng(0)
     made: dict[str, list[Path]] = {}
     for encoding, (rate, channels, form, subtype) in ENCODINGS.items():
-        times = np.arange(4 * rate) / rate
         for i in range(clips if encoding == MAIN else clips // 4):
-            tone = np.sin(2 * np.pi * (100 + 3000 * rng.random()) * times * (1 + 0.1 * times))
-            sound = 0.3 * tone[:, None] + rng.standard_normal((len(times), channels)) * 0.1
             path = folder / f"{len(made)}-{i}.{form.lower()}"
-            soundfile.write(path, np.clip(sound, -1, 1), rate, format=form, subtype=subtype)
+            soundfile.write(path, make_sound(rng, rate, channels), rate, format=form, subtype=subtype)
             made.setdefault(encoding, []).append(path)
     return made
 
@@ -92,7 +91,8 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
         clips = find_clips(given.clips) if given.clips else make_clips(Path(name), 16)
-        weights = {encoding: 4.0 if encoding == MAIN else 1.0 for encoding in clips}
+        main_one = next(iter(clips))
+        weights = {encoding: 4.0 if encoding == main_one else 1.0 for encoding in clips}
         print(f"{'clip':<26}{'resampler':<13}{'us8k ms':>9}{'librosa ms':>12}{'ratio':>8}  quartiles     max |Δ|")
         last, trouble = 0.0, []
         for res_type in ("kaiser_fast", "soxr_hq"):
@@ -116,7 +116,7 @@ def main() -> None:
                 print(f"{encoding:<26}{res_type:<13}{fast:9.2f}{slow:12.2f}{ratio:8.1f}  {spread:<14}{worst:.1g}")
                 if worst > TOLERANCE:
                     trouble.append(f"{encoding}, {res_type}: the frames differ by {worst:.2g}")
-                last = ratio if encoding == next(iter(clips)) else last
+                last = ratio if encoding == main_one else last
         if trouble:
             raise SystemExit("\n".join(trouble))
         print(f"ratio {last:.1f}")
