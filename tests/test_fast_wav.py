@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from audio_files import make_audio, patched, wav_promising
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
@@ -119,6 +123,7 @@ LEFT = {
     "two data chunks": riff(form(), DATA, DATA),
     "data before fmt": riff(DATA, form()),
     "two forms": riff(form(), form(channels=1), DATA),
+    "fact of three bytes": riff(form(), chunk(b"fact", bytes(3)), DATA),
     "unknown chunk": riff(form(), chunk(b"smpl", bytes(36)), DATA),
     "chunk before fmt": riff(LIST, form(), DATA),
     "odd chunk without padding": riff(form(), chunk(b"JUNK", bytes(7))[:-1], DATA),
@@ -243,3 +248,114 @@ def test_damaged_files_are_read_as_libsndfile_does_or_not_at_all(
     rng = random.Random(seed)
     outcomes = [assert_libsndfile_agrees(mutated(random_file(rng), rng)) for _ in range(3000)]
     assert 150 < sum(outcomes) < 2700
+
+
+@pytest.mark.parametrize("name", ["plain", "24 bits, odd", "extensible float", "chunk before", "chunk after"])
+def test_every_value_of_every_header_byte(
+    name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever one byte of a header becomes, the file is read as libsndfile reads it, or left to it."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
+    data = READ[name]
+    start = data.index(b"data") + 8
+    (size,) = struct.unpack_from("<I", data, start - 4)
+    headers = [*range(start), *range(start + size, len(data))]
+    outcomes = {
+        at: [assert_libsndfile_agrees(patched(data, at, bytes([value]))) for value in range(256)] for at in headers
+    }
+    assert all(outcomes[at][data[at]] for at in headers)  # as it was
+    assert not any(sum(outcomes[at]) > 1 for at in (*range(12), start - 8))  # RIFF, its size, WAVE, data
+
+
+numbers = st.sampled_from([0, 1, 2, 3, 6, 7, 16, 17, 18, 20, 22, 24, 32, 40, 64, 0xFFFE, 0xFFFF])
+sizes = st.one_of(
+    st.integers(0, 64), st.sampled_from([0x7FFFFFFF, 1 << 31, 0xFFFFFFF0, 0xFFFFFFFF]), st.integers(0, 0xFFFFFFFF)
+)
+rates = st.one_of(st.sampled_from([999, 1000, 8000, 22050, 44100, 48000, 384_000, 384_001]), sizes)
+
+
+@st.composite
+def formats(draw: st.DrawFn) -> bytes:
+    """Draw a format chunk that is consistent, whatever it says."""
+    tag, bits = draw(st.one_of(st.sampled_from([(1, 16), (1, 24), (3, 32)]), st.tuples(numbers, numbers)))
+    channels, rate = draw(st.one_of(st.integers(1, 2), numbers)), draw(rates)
+    wide = draw(st.booleans())
+    tail = draw(st.one_of(st.just(b""), st.just(bytes(2)), st.binary(max_size=24)))
+    if wide:
+        valid = draw(st.one_of(st.just(bits), numbers))
+        tail = struct.pack("<HHIH", 22, valid, draw(st.integers(0, 4)), tag) + GUID_TAIL
+    sample_bytes = channels * bits // 8 & 0xFFFF
+    body = struct.pack(
+        "<HHIIHH", 0xFFFE if wide else tag, channels, rate, rate * sample_bytes & 0xFFFFFFFF, sample_bytes, bits
+    )
+    return chunk(b"fmt ", body + tail)
+
+
+names = st.sampled_from(
+    [b"fact", b"LIST", b"PEAK", b"bext", b"JUNK", b"PAD ", b"cue ", b"smpl", b"id3 ", b"RIFF", b"WAVE", b"acid"]
+)
+chunks = st.builds(chunk, st.one_of(names, st.binary(min_size=4, max_size=4)), st.binary(max_size=24))
+extras = st.lists(chunks, max_size=2).map(b"".join)
+damages = st.lists(
+    st.one_of(
+        st.tuples(st.just("byte"), st.integers(0, 120), st.integers(0, 255)),
+        st.tuples(st.just("size"), st.integers(0, 120), sizes),
+        st.tuples(st.just("cut"), st.integers(0, 400), st.just(0)),
+        st.tuples(st.just("insert"), st.integers(0, 120), st.integers(1, 4)),
+        st.tuples(st.just("remove"), st.integers(0, 120), st.integers(1, 4)),
+        st.tuples(st.just("repeat"), st.integers(0, 120), st.integers(1, 60)),
+    ),
+    max_size=3,
+)
+
+
+def damaged(data: bytes, how: str, at: int, value: int) -> bytes:
+    """Damage a file in one place."""
+    at = min(at, len(data))
+    if how == "byte":
+        return patched(data, at, bytes([value]))
+    if how == "size":
+        return patched(data, at, struct.pack("<I", value))
+    if how == "cut":
+        return data[:at]
+    if how == "insert":
+        return data[:at] + bytes(value) + data[at:]
+    return data[:at] + (data[at + value :] if how == "remove" else data[at : at + value] + data[at:])
+
+
+@pytest.fixture(scope="module")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder for libsndfile to look for resource forks in."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@settings(max_examples=150)
+@example(formats=chunk(b"fmt ", form()[8:]), before=b"", between=b"", after=b"", values=BODY, damage=[], mend=True)
+@given(
+    formats=formats(),
+    before=extras,
+    between=extras,
+    after=extras,
+    values=st.binary(min_size=1, max_size=60).map(lambda values: 4 * values),
+    damage=damages,
+    mend=st.booleans(),
+)
+def test_whatever_a_header_says_samples_are_libsndfiles(
+    empty_folder: Path,
+    formats: bytes,
+    before: bytes,
+    between: bytes,
+    after: bytes,
+    values: bytes,
+    damage: list[tuple[str, int, int]],
+    mend: bool,
+) -> None:
+    """For any formats, chunks and damages: libsndfile's header and sample bits, or nothing; from bytes or memory."""
+    data = riff(before, formats, between, chunk(b"data", values), after)
+    for how, at, value in damage:
+        data = damaged(data, how, at, value)
+    if mend and len(data) > 8:
+        data = patched(data, 4, struct.pack("<I", len(data) - 8))
+    with contextlib.chdir(empty_folder):
+        read = assert_libsndfile_agrees(data)
+        assert assert_libsndfile_agrees(memoryview(bytearray(data))) == read

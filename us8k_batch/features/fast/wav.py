@@ -21,6 +21,8 @@ _ENCODINGS = {
 """By tag and bits: soundfile's name, and the alignment that reading the values needs."""
 _HARMLESS = frozenset((b"fact", b"LIST", b"PEAK", b"bext", b"JUNK", b"PAD "))
 """Chunks that change nothing about the samples."""
+_FACT_BYTES = 4
+"""What libsndfile reads of a fact chunk, even where it is shorter and the next chunk has begun."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +86,7 @@ def _find_chunks(data: FileBytes) -> tuple[_Form, int, int] | None:
                 return None
         elif name == b"data" and samples is None:
             samples = at, size
-        elif name not in _HARMLESS:
+        elif name not in _HARMLESS or (name == b"fact" and size != _FACT_BYTES):
             return None
         at += size + size % 2
     if at != len(data) or form is None or samples is None:
