@@ -20,6 +20,7 @@ COMMANDS = {
     "experiment": "tuning",
     "predict": "predict",
     "compare": "train",
+    "report": "report",
     "check": "dataset",
     "synth": "dataset",
     "demo": "demo",

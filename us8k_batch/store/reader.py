@@ -119,6 +119,11 @@ class Store:
             self._pooled = self._table.to_pandas()
         return self._pooled
 
+    @property
+    def table(self) -> pa.Table:
+        """The same as `pooled`, as Arrow's: a column costs nothing until it is looked at."""
+        return self._table
+
     def vectors(self) -> NDArray[np.float32]:
         """Return the pooled vectors, float32, shape (n_clips, len(pooled_names)), in the order of `pooled`."""
         out = np.empty((len(self._table), len(self.pooled_names)), dtype=np.float32)

@@ -1,0 +1,30 @@
+"""us8k report: which page is written, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pages import assert_sound
+from stores import TinyRun, make_clips
+
+from us8k_batch.errors import RequestError
+from us8k_batch.pages.shell import MOST_BYTES
+from us8k_batch.reporting.report import report
+
+
+def test_a_store_has_a_page(tmp_path: Path) -> None:
+    """It is written where it was asked for, and its size and kind are told."""
+    TinyRun(store=str(tmp_path / "store"), clips=make_clips()).run()
+    done = report([str(tmp_path / "store")], str(tmp_path / "page.html"))
+    assert (done.kind, done.out) == ("store", str(tmp_path / "page.html"))
+    assert done.bytes == (tmp_path / "page.html").stat().st_size < MOST_BYTES
+    assert "Clips per class" in assert_sound((tmp_path / "page.html").read_text(encoding="utf-8")).said
+
+
+@pytest.mark.parametrize(("targets", "why"), [(["one", "two"], "2 targets"), (["nothing"], "no store here")])
+def test_what_has_no_page_is_refused(targets: list[str], why: str, tmp_path: Path) -> None:
+    """It says what was found in place of a store, and writes nothing."""
+    with pytest.raises(RequestError, match=why):
+        report([str(tmp_path / target) for target in targets], str(tmp_path / "page.html"))
+    assert list(tmp_path.iterdir()) == []
