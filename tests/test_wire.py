@@ -58,7 +58,6 @@ def test_rubbish_is_refused(data: bytes) -> None:
     """Bytes that are no message raise WireError or mean something, and never raise anything else."""
     body = bytearray(data)
     unpackers = (
-        wire.unpack_started,
         wire.unpack_header,
         wire.unpack_failure,
         lambda body: wire.unpack_features(body, LIMITS),

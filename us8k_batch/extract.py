@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.source import Source, open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
 from us8k_batch.errors import ClipError, Failure, StorageError
@@ -133,8 +134,8 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
     """
     job = task.job
     report = ShardReport(task.shard)
-    reading = _Reading(open_source(job.root), task, report)
     decoder = workshop.decoder(job)
+    reading = _Reading(open_source(job.root), task, report, decoder.room)
     with timed(report.seconds, "start"):
         decoder.start()
     results: list[ClipResult] = []
@@ -209,8 +210,9 @@ def longest_clip(workshop: Workshop, task: ShardTask) -> float:
 class _Reading:
     """Reads a shard's clips in order, while earlier ones are being decoded."""
 
-    def __init__(self, source: Source, task: ShardTask, report: ShardReport) -> None:
+    def __init__(self, source: Source, task: ShardTask, report: ShardReport, room: Room) -> None:
         self._source = source
+        self._room = room
         self._task = task
         self._report = report
         self._first = task.shard * task.job.info.clips_per_shard
@@ -220,14 +222,14 @@ class _Reading:
         self.trouble = ""
         report.seconds.update(read=0.0, sha256=0.0)
 
-    def sources(self) -> Iterator[bytes]:
+    def sources(self) -> Iterator[memoryview]:
         """Yield the bytes of the clips that can be read; note the others."""
         seconds = self._report.seconds
         unanswered = 0
         for i, (clip_id, path) in enumerate(self._task.clips):
             try:
                 with timed(seconds, "read"):
-                    data = self._source.read(path, self._task.job.source_bytes)
+                    data = self._source.read_into(path, self._task.job.source_bytes, self._room)
             except ClipError as error:
                 # A lost mount or an expired login looks as if every clip were missing or forbidden.
                 self.answered |= not isinstance(error, MissingClipError | PermissionDeniedError)

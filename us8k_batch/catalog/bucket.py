@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from us8k_batch.catalog.listing import FINE, one_array, seen_table, split_paths
 from us8k_batch.catalog.retry import retry
+from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.unreadable import DENIED, FAULTS, MISSING, TooLargeError
 from us8k_batch.errors import ClipError, StorageError
 from us8k_batch.objects import open_bucket
@@ -61,15 +62,14 @@ class BucketSource:
 
     def read(self, path: str, limit: int) -> bytes:
         """Get one object whole; its size is known, and judged, before its bytes are fetched."""
+        return self._ask(path, lambda: bytes(self._get(path, limit)))
 
-        def whole() -> bytes:
-            answer = obstore.get(self._store, path)
-            size = answer.meta["size"]
-            if size > limit:
-                raise TooLargeError(f"{path}: holds {size} bytes, expected at most {limit}")
-            return bytes(answer.bytes())
-
-        return self._ask(path, whole)
+    def read_into(self, path: str, limit: int, room: Room) -> memoryview:
+        """Get one object whole, and copy it where it is wanted."""
+        data = self._ask(path, lambda: self._get(path, limit))
+        space = room(len(data))[: len(data)]
+        space[:] = data
+        return space
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Get the beginning of one object."""
@@ -81,6 +81,13 @@ class BucketSource:
             return bytes(obstore.get_range(self._store, path, start=0, end=min(size, length))), size
 
         return self._ask(path, head)
+
+    def _get(self, path: str, limit: int) -> memoryview:
+        answer = obstore.get(self._store, path)
+        size = answer.meta["size"]
+        if size > limit:
+            raise TooLargeError(f"{path}: holds {size} bytes, expected at most {limit}")
+        return memoryview(answer.bytes())
 
     def _ask(self, path: str, request: Callable[[], T]) -> T:
         def once() -> T:

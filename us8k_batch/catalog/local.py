@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
 from us8k_batch.catalog.retry import retry
+from us8k_batch.catalog.room import Room, new_room
 from us8k_batch.catalog.unreadable import (
     DENIED,
     FAULTS,
@@ -71,8 +72,12 @@ class LocalSource:
 
     def read(self, path: str, limit: int) -> bytes:
         """Open without blocking, make sure that it is a regular file below the root, read it whole."""
+        return self.read_into(path, limit, new_room).tobytes()
+
+    def read_into(self, path: str, limit: int, room: Room) -> memoryview:
+        """Open as `read` does, and read it whole into memory that is there already."""
         return retry(
-            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit)), path, self._sleep
+            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit, room)), path, self._sleep
         )
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
@@ -143,15 +148,18 @@ class LocalSource:
         return real == self._real or real.startswith(self._real.rstrip("/") + "/")
 
 
-def _read_whole(descriptor: int, path: str, size: int, limit: int) -> bytes:
+def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room) -> memoryview:
     """Read to the end, wherever it is by now, but never more than one byte past the limit."""
-    parts: list[bytes] = []
     length = 0
+    # One byte more than expected, or the end would take a call of its own to find.
+    space = room(min(size, limit) + 1)
     while max(size, length) <= limit:
-        # One byte more than expected, or the end would take a call of its own to find.
-        part = os.read(descriptor, size - length + 1 if length < size else min(TAIL, limit - length + 1))
-        if not part:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.append(part)
-        length += len(part)
+        if length == len(space):  # it has grown since it was opened
+            begun = space.tobytes()
+            space = room(min(length + TAIL, limit + 1))
+            space[:length] = begun
+        n = os.readv(descriptor, [space[length : limit + 1]])
+        if n == 0:
+            return space[:length]
+        length += n
     raise TooLargeError(f"{path}: holds {max(size, length)} bytes or more, expected at most {limit}")

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from us8k_batch.catalog.bucket import BucketSource
 from us8k_batch.catalog.local import LocalSource
+from us8k_batch.catalog.room import Room
 from us8k_batch.objects import is_bucket, local_path
 
 
@@ -55,6 +56,23 @@ class Source(Protocol):
         StorageError
             If the storage does not answer as it should, even after retries. The message holds no address, so that
             it can be recorded.
+        """
+
+    def read_into(self, path: str, limit: int, room: Room) -> memoryview:
+        """Return all bytes of one clip in memory that the caller provides; see `read`.
+
+        Parameters
+        ----------
+        path, limit
+            As `read` takes them.
+        room : callable
+            Given a number of bytes, returns writable memory that has room for them; called again if that does not
+            suffice, or for another attempt.
+
+        Returns
+        -------
+        memoryview
+            Of the memory that was provided last, from its beginning on.
         """
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
     requests, replies = _take_pipes()
     config = FeatureConfig.from_dict(settings["config"])
     service = _Service(requests, replies, Incoming(settings["sources"]))
-    engine = factory(config, settings["engine"], service.tell_started)
+    engine = factory(config, settings["engine"], service.note_header)
     _warm_up(engine, _warm_up_clip(config))
     threadpool_limits(1)
     _limit_memory(settings["memory_bytes"])
@@ -86,10 +86,10 @@ class _Service:
             wanted, self._number, length = wire.PREFIX.unpack(prefix)
             self._tell(*self._answer(Wanted(wanted), length, engine))
 
-    def tell_started(self, header: Header) -> None:
-        """Tell the duration that the header promises, before the clip is decoded."""
+    def note_header(self, header: Header) -> None:
+        """Note the duration that the header promises, before the clip is decoded."""
         if self._number:  # while warming up there is no request
-            self._tell(Told.STARTED, wire.pack_started(header.duration))
+            self._sources.promise(self._number, header.duration)
 
     def _answer(self, wanted: Wanted, length: int, engine: Engine) -> tuple[Told, bytes]:
         try:

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure, JobError
 from us8k_batch.features import wire
-from us8k_batch.features.audio import Header
+from us8k_batch.features.audio import FileBytes, Header
 from us8k_batch.features.engine import Features
 from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess
 from us8k_batch.features.wire import Limits, Told, Wanted, WireError
@@ -106,19 +106,38 @@ class Decoder:
             self._end_child()
             raise
 
-    def extract(self, data: bytes) -> Features | Failure:
+    def extract(self, data: FileBytes) -> Features | Failure:
         """Extract one clip; see `extract_many`."""
         return next(self.extract_many([data]))
 
-    def extract_many(self, clips: Iterable[bytes]) -> Iterator[Features | Failure]:
+    def room(self, length: int) -> memoryview:
+        """Return memory to read the next clip into, so that it need not be copied on its way to the child.
+
+        Parameters
+        ----------
+        length : int
+            Bytes that are needed.
+
+        Returns
+        -------
+        memoryview
+            Writable, of `length` bytes or more. For the clip that `extract_many` takes next, as a view from the
+            beginning on; valid until that clip's result is there.
+        """
+        if self._child is None:
+            return memoryview(bytearray(length))
+        return self._child.room(self._next_number(), length)
+
+    def extract_many(self, clips: Iterable[FileBytes]) -> Iterator[Features | Failure]:
         """Extract clips, one result per clip in the same order.
 
         While one clip is computed the next one is fetched and sent; no more than these two are in memory.
 
         Parameters
         ----------
-        clips : iterable of bytes
-            The whole file of each clip. An error that it raises is passed on after the results before it.
+        clips : iterable of bytes or memoryview
+            The whole file of each clip, best in memory that `room` gave. An error that it raises is passed on after
+            the results before it.
 
         Yields
         ------
@@ -135,7 +154,7 @@ class Decoder:
             Wanted.FEATURES, Told.FEATURES, lambda body: wire.unpack_features(body, self._limits), clips
         )
 
-    def read_header(self, data: bytes) -> Header | Failure:
+    def read_header(self, data: FileBytes) -> Header | Failure:
         """Read one clip's header."""
         return next(self._serve(Wanted.HEADER, Told.HEADER, wire.unpack_header, [data]))
 
@@ -149,7 +168,7 @@ class Decoder:
             self._end_child()
 
     def _serve(
-        self, wanted: Wanted, expected: Told, unpack: Callable[[bytearray], T], clips: Iterable[bytes]
+        self, wanted: Wanted, expected: Told, unpack: Callable[[bytearray], T], clips: Iterable[FileBytes]
     ) -> Iterator[T | Failure]:
         line: deque[_Request] = deque()
         source = iter(clips)
@@ -197,14 +216,15 @@ class Decoder:
         return Failure("decode", loss.error, f"{loss}, and in a fresh process too")
 
     def _receive(self, request: _Request, expected: Told, unpack: Callable[[bytearray], T]) -> T | Failure:
-        if self._child is None:
+        child = self._child
+        if child is None:
             raise ChildLostError("the decoder child is gone")
-        allowance = Allowance(self._deadline_seconds)
-        told, body = self._child.receive(request.number, allowance)
+
+        def duration() -> float:
+            return self._believable(child.promised(request.number), request)
+
+        told, body = child.receive(request.number, Allowance(self._deadline_seconds, duration))
         try:
-            if told is Told.STARTED:
-                allowance.grant(self._believable(wire.unpack_started(body), request))
-                told, body = self._child.receive(request.number, allowance)
             if told is expected:
                 return unpack(body)
             if told is not Told.FAILURE:
@@ -223,10 +243,13 @@ class Decoder:
 
     def _send(self, request: _Request) -> None:
         self.start()
-        self._number = self._number % 0xFFFF_FFFF + 1
+        self._number = self._next_number()
         request.number = self._number
         if self._child is not None:
             self._child.send(request.wanted, request.number, request.data)
+
+    def _next_number(self) -> int:
+        return self._number % 0xFFFF_FFFF + 1
 
     def _end_child(self) -> None:
         child, self._child = self._child, None
@@ -240,7 +263,7 @@ class _Request:
 
     __slots__ = ("data", "number", "wanted")
 
-    def __init__(self, wanted: Wanted, data: bytes) -> None:
+    def __init__(self, wanted: Wanted, data: FileBytes) -> None:
         self.wanted = wanted
         self.data = data
         self.number = 0

@@ -10,10 +10,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from us8k_batch.errors import JobError
+from us8k_batch.features.audio import FileBytes
 from us8k_batch.features.handover import Outgoing
 from us8k_batch.features.wire import OUT_OF_MEMORY, PREFIX, Limits, Told, Wanted, WireError, unpack_prefix
 
@@ -53,14 +54,17 @@ class ChildFullError(ChildLostError):
 class Allowance:
     """Time that may be spent waiting for a child; what the caller does in between is not counted."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, more: Callable[[], float] | None = None) -> None:
         self.granted = seconds
         self.left = seconds
+        self._more = more
 
-    def grant(self, seconds: float) -> None:
-        """Add time."""
-        self.granted += seconds
-        self.left += seconds
+    def extend(self) -> bool:
+        """Ask, once and not before it is needed, for more time; return whether there was any."""
+        more, self._more = 0.0 if self._more is None else self._more(), None
+        self.granted += more
+        self.left += more
+        return more > 0
 
 
 class ChildProcess:
@@ -83,6 +87,8 @@ class ChildProcess:
         self._requests = self._process.stdin
         self._replies = self._process.stdout
         os.set_blocking(self._replies.fileno(), False)
+        self._answers = select.poll()
+        self._answers.register(self._replies, select.POLLIN)
 
     def _start(self, command: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
         # Not multiprocessing: it refuses to start a process in a Dask worker, which is daemonic. A process group
@@ -133,7 +139,15 @@ class ChildProcess:
             )
         self._said.close()
 
-    def send(self, wanted: Wanted, number: int, data: bytes) -> None:
+    def room(self, number: int, length: int) -> memoryview:
+        """Return memory that the child shares, for the source of a request that will be sent."""
+        return self._sources.room(number, length)
+
+    def promised(self, number: int) -> float:
+        """Return how long the child says that the clip of a request is, in seconds; 0 if it did not say."""
+        return self._sources.promised(number)
+
+    def send(self, wanted: Wanted, number: int, data: FileBytes) -> None:
         """Send a request; at most two may be unanswered, so that the pipe always has room for it."""
         self._sources.lay(number, data)
         with contextlib.suppress(BrokenPipeError):  # receiving tells the rest
@@ -183,12 +197,10 @@ class ChildProcess:
         return data
 
     def _wait(self, allowance: Allowance) -> None:
-        poll = select.poll()
-        poll.register(self._replies, select.POLLIN)
         start = time.monotonic()
-        events = poll.poll(1000 * max(0.0, allowance.left))
+        events = self._answers.poll(1000 * max(0.0, allowance.left))
         allowance.left -= time.monotonic() - start
-        if not events:
+        if not (events or allowance.extend()):
             raise ChildSilentError(f"no result within {allowance.granted:.6g} s")
 
     def _how_it_ended(self) -> str:

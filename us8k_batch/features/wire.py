@@ -25,10 +25,9 @@ class Told(IntEnum):
     """What a reply is."""
 
     READY = 1
-    STARTED = 2
-    FEATURES = 3
-    HEADER = 4
-    FAILURE = 5
+    FEATURES = 2
+    HEADER = 3
+    FAILURE = 4
 
 
 PREFIX = struct.Struct("<BIQ")
@@ -37,8 +36,6 @@ PREFIX = struct.Struct("<BIQ")
 OUT_OF_MEMORY = "out_of_memory"
 """Error word of a child whose memory did not suffice; it is tried again in a fresh one."""
 
-_STARTED = struct.Struct("<d")
-"""Duration that the header promises, in seconds."""
 _HEADER = struct.Struct("<16s24siiq")
 """Format, subtype, sample rate (Hz), channels, samples."""
 _FEATURES = struct.Struct("<IIIddd")
@@ -72,7 +69,6 @@ class Limits:
         """Return how long the body of a reply may be."""
         return {
             Told.READY: 0,
-            Told.STARTED: _STARTED.size,
             Told.FEATURES: _FEATURES.size + 4 * (self.n_mfcc * self.n_frames + self.n_pooled),
             Told.HEADER: _HEADER.size,
             Told.FAILURE: _FAILURE.size + _DETAIL_BYTES,
@@ -82,11 +78,6 @@ class Limits:
 def pack(told: Told, number: int, body: bytes = b"") -> bytes:
     """Join prefix and body of a reply."""
     return PREFIX.pack(told, number, len(body)) + body
-
-
-def pack_started(duration: float) -> bytes:
-    """Pack the duration that a header promises, in seconds."""
-    return _STARTED.pack(duration)
 
 
 def pack_header(header: Header) -> bytes:
@@ -140,14 +131,6 @@ def unpack_prefix(data: bytes | bytearray, number: int, limits: Limits) -> tuple
     if length > limits.body_bytes(told):
         raise WireError(f"a {told.name} reply of {length} bytes; expected at most {limits.body_bytes(told)}")
     return told, length
-
-
-def unpack_started(body: bytearray) -> float:
-    """Return the duration that a header promises, in seconds; raise `WireError`."""
-    _expect(len(body) == _STARTED.size)
-    duration = float(_STARTED.unpack(body)[0])
-    _expect(duration >= 0)
-    return duration
 
 
 def unpack_header(body: bytearray) -> Header:

@@ -96,12 +96,17 @@ def encode_shard(info: StoreInfo, clips: Sequence[Frames | None]) -> bytes:
 
     step = info.clips_per_chunk
     n_chunks = -(-len(clips) // step)
-    block = np.full((n_chunks * step, info.config.n_mfcc, info.frames), np.nan, dtype="<f4")
-    for row, frames in enumerate(clips):
-        if frames is not None:
-            block[row, :, : frames.shape[1]] = frames
+    block = np.empty((step, info.config.n_mfcc, info.frames), dtype="<f4")
     codec = Zstd(level=ZSTD_LEVEL, checksum=True)
-    chunks = [codec.encode(block[i * step : (i + 1) * step]) for i in range(n_chunks)]
+    chunks = []
+    for first in range(0, len(clips), step):
+        for place in range(step):
+            frames = clips[first + place] if first + place < len(clips) else None
+            n_frames = 0 if frames is None else frames.shape[1]
+            if frames is not None:
+                block[place, :, :n_frames] = frames
+            block[place, :, n_frames:] = np.nan
+        chunks.append(codec.encode(block))
     # Offset and length of each chunk; all ones where there is none, in the rows that no plan handed out.
     index = np.full((info.clips_per_shard // step, 2), np.iinfo(np.uint64).max, dtype="<u8")
     lengths = np.array([len(chunk) for chunk in chunks], dtype=np.uint64)
