@@ -9,12 +9,13 @@ import pytest
 from stores import CONFIG, Clip, TinyRun, make_clips
 
 from us8k_batch.reporting.store_facts import StoreFacts, store_facts
+from us8k_batch.store.reader import open_store
 
 
 def facts_of(folder: Path, clips: list[Clip], **extra: Any) -> StoreFacts:
     """Make a store of some clips, and count."""
     TinyRun(store=str(folder), clips=clips, **extra).run()
-    return store_facts(str(folder))
+    return store_facts(str(folder), open_store(str(folder)))
 
 
 def test_live_clips_are_counted_by_class_fold_and_duration(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ EVIL = "<script>alert(1)</script>"
 def page_of(folder: Path, clips: list[Clip]) -> str:
     """Make a store and its page."""
     TinyRun(store=str(folder), clips=clips).run()
-    return store_page(str(folder), str)
+    return store_page(str(folder), None, str)
 
 
 def test_the_page_is_sound_and_tells_all(tmp_path: Path) -> None:
@@ -41,10 +41,10 @@ def test_what_is_not_complete_says_so(tmp_path: Path) -> None:
     """A publication without every clip's result is marked at the top."""
     run = TinyRun(store=str(tmp_path), clips=make_clips())
     run.run()
-    assert "Not complete" not in store_page(str(tmp_path), str)
+    assert "Not complete" not in store_page(str(tmp_path), None, str)
     run.clips = change(run.clips, "c000", content="another", mtime_ns=5)
     run.publish()
-    assert "Not complete" in store_page(str(tmp_path), str)
+    assert "Not complete" in store_page(str(tmp_path), None, str)
 
 
 def test_more_classes_and_folds_than_fit_are_said_to_be_more(tmp_path: Path) -> None:

@@ -7,18 +7,21 @@ import click
 from us8k_batch.cli.base import Output, command
 
 
-@command("report", "us8k report features/ --out report.html")
+@command("report", "us8k report features/ --dataset UrbanSound8K --out report.html")
 @click.argument("targets", metavar="STORE", nargs=-1, required=True)
 @click.option(
     "--out", required=True, metavar="FILE.html", help="The page; a local file, which is replaced if it is there."
 )
-def report(output: Output, *, targets: tuple[str, ...], out: str) -> int:
+@click.option(
+    "--dataset", metavar="DATASET", help="What STORE was made from: then single clips can be seen and heard."
+)
+def report(output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None) -> int:
     """Write one self-contained HTML page about STORE.
 
     It needs no network and stays below 15 MB, whatever the size of the dataset.
     """
     from us8k_batch.reporting.report import report as write
 
-    done = write(targets, out, say=output.say)
+    done = write(targets, out, dataset=dataset, say=output.say)
     output.result(f"{done.out}: {done.bytes / 1e6:.1f} MB, opens in any browser", done.to_dict())
     return 0

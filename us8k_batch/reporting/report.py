@@ -32,6 +32,7 @@ def report(
     targets: Sequence[str],
     out: str,
     *,
+    dataset: str | None = None,
     say: Callable[[str], None] = lambda message: None,  # noqa: ARG005  # the signature
 ) -> Report:
     """Write one self-contained HTML page about a store.
@@ -42,6 +43,8 @@ def report(
         One store: a path or URL.
     out : str
         Local file to write; an older one is replaced.
+    dataset : str, optional
+        The dataset that the store was made from, for what is to be seen and heard of single clips.
     say : callable
         Told what is being done.
 
@@ -59,7 +62,7 @@ def report(
     (target,) = targets
     if is_run(target):
         raise RequestError(f"{target}: is a run; its page is {target}/report.html")
-    page = store_page(target, say)
+    page = store_page(target, dataset, say)
     return Report(out, "store", write_page(Path(out), page))
 
 

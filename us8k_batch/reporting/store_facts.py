@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 
 from us8k_batch.objects import open_objects
 from us8k_batch.store.layout import read_info
-from us8k_batch.store.reader import open_store
+from us8k_batch.store.reader import Store
 from us8k_batch.store.state import load_state
 
 EDGES = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0, 30.0, 60.0, 600.0)
 """Where the ranges of durations begin, in seconds; the last one is open."""
 EXAMPLES = 20
 """Clips or recordings that are named, beside the number of all."""
+LEAST_POWER = 1e-10
+"""Power that librosa takes for silence, its ``amin``."""
 COLUMNS = ("clip_id", "path", "fold", "label", "group", "salience", "row", "n_frames", "duration")
 
 
@@ -57,6 +59,10 @@ class StoreFacts:
     """Clips without a result by stage and error."""
     failed: Found
     """Some of them: clip_id, stage, error, detail."""
+    sha256: pa.ChunkedArray
+    """For each live clip, the hex digest of the bytes that it was made from; null if the snapshot does not tell."""
+    silent: Found
+    """Clips in whose every band and frame is less than the least power that counts: clip_id, class, seconds."""
     short: Found
     """Clips shorter than one analysis window: clip_id, class, seconds."""
     duplicates: Found
@@ -77,21 +83,21 @@ class StoreFacts:
         return sorted({fold for counts in self.classes.values() for fold in counts})
 
 
-def store_facts(path: str) -> StoreFacts:
-    """Count what is in a store.
+def store_facts(path: str, store: Store) -> StoreFacts:
+    """Count what is in a store that is open, and tell it by its path once more.
 
     Raises
     ------
     StoreError
         If there is no store, or nothing was published yet.
     """
-    store = open_store(path)
     clips = store.table.select([name for name in COLUMNS if name in store.table.column_names])
     failures = store.failures
     kinds = Counter(zip(failures["stage"], failures["error"], strict=True))
     window = store.config.n_fft / store.config.sample_rate
     short = clips.filter(pc.less(clips["duration"], window)).sort_by("duration")
     crossings = _crossings(clips)
+    index = _index(path)
     return StoreFacts(
         url=store.url,
         clips=clips,
@@ -103,8 +109,10 @@ def store_facts(path: str) -> StoreFacts:
         durations=_durations(clips["duration"].to_numpy()),
         failures=dict(kinds.most_common()),
         failed=Found(len(failures), tuple(failures.head(EXAMPLES).itertuples(index=False, name=None))),
+        sha256=index["source_sha256"].take(pc.index_in(clips["row"], value_set=index["row"].combine_chunks())),
+        silent=_found(_silent(store).select(["clip_id", "label", "duration"])),
         short=_found(short.select(["clip_id", "label", "duration"])),
-        duplicates=_found(_duplicates(path)),
+        duplicates=_found(_duplicates(index)),
         crossings=_found(crossings),
         crossing_clips=pc.sum(crossings["clips"]).as_py() or 0,
     )
@@ -139,13 +147,26 @@ def _durations(seconds: Any) -> dict[str, int]:
     return dict(list(found.items())[first : last + 1])
 
 
-def _duplicates(path: str) -> pa.Table:
-    """Find live clips of the same bytes, by the digests that the newest snapshot holds."""
+def _index(path: str) -> pa.Table:
+    """Read what the newest snapshot says of live clips: row, source_sha256, clip_id, fold, label."""
     objects = open_objects(path)
     table = load_state(objects, read_info(objects)).published
-    if table is None:  # nobody but a hand removes snapshots; the published tables do without
-        return pa.table({"clips": pa.array([], pa.int64())})
-    live = table.filter(pc.equal(table["state"], "live")).select(["source_sha256", "clip_id", "fold", "label"])
+    names = ["row", "source_sha256", "clip_id", "fold", "label"]
+    if table is None:  # nobody but a hand removes snapshots; what is published is still true
+        return pa.table({name: pa.array([], pa.int64() if name == "row" else pa.string()) for name in names})
+    return table.filter(pc.equal(table["state"], "live")).select(names)
+
+
+def _silent(store: Store) -> pa.Table:
+    """Find clips whose every band is at the floor of librosa's decibels: then only coefficient 0 is not zero."""
+    if "mfcc_mean_00" not in store.table.column_names:
+        return store.table.slice(0, 0)
+    floor = 10 * np.log10(LEAST_POWER) * np.sqrt(store.config.n_mels)
+    return store.table.filter(pc.less(store.table["mfcc_mean_00"], floor * (1 - 1e-5)))
+
+
+def _duplicates(live: pa.Table) -> pa.Table:
+    """Find clips of the same bytes."""
     counts = live.group_by("source_sha256").aggregate([([], "count_all")])
     repeated = counts.filter(pc.greater(counts["count_all"], 1))["source_sha256"]
     # Lists are made of the few clips that have a double, not of all.

@@ -6,9 +6,15 @@ from collections.abc import Callable, Iterator
 
 from markupsafe import Markup
 
+from us8k_batch.gallery.gallery import Gallery, make_gallery
+from us8k_batch.pages.heatmap import diverging
 from us8k_batch.pages.shell import Section, facts, folded, grid, note, render_page
 from us8k_batch.pages.tables import Number, bars, count, matrix, pairs, percent, table
+from us8k_batch.reporting import clip_sections
+from us8k_batch.reporting.clip_map import draw_map
+from us8k_batch.reporting.projection import class_means, clip_map
 from us8k_batch.reporting.store_facts import Found, StoreFacts, store_facts
+from us8k_batch.store.reader import Store, open_store
 from us8k_batch.store.status import status
 from us8k_batch.store.timings import timings
 
@@ -18,13 +24,15 @@ MOST_NAMED = 8
 """Clips named in one cell."""
 
 
-def store_page(path: str, say: Callable[[str], None]) -> str:
+def store_page(path: str, dataset: str | None, say: Callable[[str], None]) -> str:
     """Make the page.
 
     Parameters
     ----------
     path : str
         Path or URL of the store.
+    dataset : str or None
+        The dataset that it was made from; without it nothing is said of audio.
     say : callable
         Told what is being done.
 
@@ -32,12 +40,26 @@ def store_page(path: str, say: Callable[[str], None]) -> str:
     ------
     StoreError
         If there is no store, or nothing was published yet.
+    RequestError
+        If `dataset` is not what the store was made from.
+    MissingExtraError
+        If `dataset` is given and matplotlib is not installed.
     """
     say(f"counting the clips of {path}")
-    found = store_facts(path)
-    sections = [
-        Section("Clips", tuple(_clips(found))),
-        Section("Oddities", tuple(_oddities(found))),
+    store = open_store(path)
+    found = store_facts(path, store)
+    gallery = make_gallery(store, dataset, found.sha256, say) if dataset is not None and len(store) else None
+    sections = [Section("Clips", tuple(_clips(found)))]
+    if gallery is not None:
+        sections.append(Section("Files", tuple(clip_sections.formats(gallery, len(store)))))
+        shown = clip_sections.portraits(gallery, store.table, store.config, len(found.classes))
+        sections.append(Section("See and hear", tuple(shown)))
+        if gallery.comparison is not None:
+            compared = clip_sections.comparison(gallery.comparison, store.table)
+            sections.append(Section("Before and after", tuple(compared)))
+    sections += [
+        Section("Features", tuple(_features(store, found, gallery))),
+        Section("Oddities", (*_oddities(found), *_listening(store, gallery))),
         Section("Failures", tuple(_failures(found))),
         Section("Provenance", tuple(_provenance(path))),
         Section("Timings", tuple(_timings(path))),
@@ -85,10 +107,50 @@ def _clips(found: StoreFacts) -> Iterator[Markup]:
     )
 
 
+def _features(store: Store, found: StoreFacts, gallery: Gallery | None) -> Iterator[Markup | str]:
+    means = class_means(store)
+    if means is None:
+        yield "The store holds no means over frames, so classes are not compared here."
+    else:
+        labels = means.labels[:MOST_CLASSES]
+        yield (
+            "The mean MFCC of each class, less the mean of all clips, in standard deviations over the clips: orange "
+            "is more than usual, blue less. Coefficient 0 is loudness; low ones are the coarse shape of the spectrum."
+        )
+        yield diverging(
+            labels,
+            [str(i) for i in range(means.deviations.shape[1])],
+            means.deviations[: len(labels)].tolist(),
+            alternative="Mean MFCC per class, in standard deviations from the mean of all clips",
+            x="MFCC",
+            corner="class",
+            full=1.5,
+            unit="standard deviations",
+        )
+        values = ([label, *row] for label, row in zip(labels, means.means.tolist(), strict=False))
+        columns = ["class", *(str(i) for i in range(means.means.shape[1]))]
+        yield folded("Mean MFCC per class, as numbers", table(columns, values, caption="Mean MFCC per class"))
+    projected = clip_map(store)
+    if projected is None:
+        yield "There are too few clips for a map."
+        return
+    yield Markup("<h3>Map of clips</h3>")
+    yield clip_sections.map_note(gallery, len(projected.places), len(store))
+    yield draw_map(projected, store.table, found.labels, gallery.excerpts if gallery is not None else {})
+
+
+def _listening(store: Store, gallery: Gallery | None) -> Iterator[Markup | str]:
+    if gallery is None:
+        yield "Clipped clips and those that are silent but for noise are found by listening, which takes --dataset."
+        return
+    yield from clip_sections.listening(gallery, store.table)
+
+
 def _oddities(found: StoreFacts) -> Iterator[Markup | str]:
     yield table(
         ("what", "number"),
         (
+            ("clips of digital silence", found.silent.total),
             ("clips shorter than one analysis window", found.short.total),
             ("sets of clips made from the same bytes", found.duplicates.total),
             (
@@ -99,6 +161,7 @@ def _oddities(found: StoreFacts) -> Iterator[Markup | str]:
         ),
         caption="What a reader should know of these clips",
     )
+    yield from _examples(found.silent, ("clip", "class", "seconds"), "Clips of digital silence")
     yield from _examples(found.short, ("clip", "class", "seconds"), "Very short clips")
     yield from _examples(found.duplicates, ("clips", "which", "folds", "classes"), "Clips of the same bytes")
     if found.recordings is None:
