@@ -71,7 +71,7 @@ def compact(path: str, new_path: str, tell: Callable[[str], None] = lambda _: No
         record, planned = _hand_out(new, info, record, wanted, versions)
         parts.append(wanted)
         tell(f"copying {len(wanted)} rows")
-        _copy(old, new, info, wanted, planned)
+        _copy(old, new, info, wanted, planned, state.end_row(info))
     copied = pa.concat_tables(parts).combine_chunks() if parts else kept
     snapshot_id = _publish(new, info, copied, state.published, state.snapshot)
     return Compacted(new.url, len(state.index), len(copied), snapshot_id)
@@ -104,14 +104,15 @@ def _hand_out(
     return record, planned
 
 
-def _copy(old: Objects, new: Objects, info: StoreInfo, wanted: pa.Table, planned: pa.Table) -> None:
+def _copy(old: Objects, new: Objects, info: StoreInfo, wanted: pa.Table, planned: pa.Table, end_row: int) -> None:
     for start in range(0, len(wanted), info.clips_per_shard):
         rows = wanted.slice(start, info.clips_per_shard)
         shard = planned["shard"][start].as_py()
         live = rows.filter(pc.is_null(rows["error"]))
         order = pc.sort_indices(live, sort_keys=[("row", "ascending")])
         live = live.take(order)
-        frames = Frames(old, info, live)
+        # A run may have stopped between a snapshot and the array's metadata, which then lack its last rows.
+        frames = Frames(old, info, live, end_row)
         vectors = read_vectors(old, info, live["row"].to_numpy(), live["digest"])
         place = {row: i for i, row in enumerate(live["row"].to_pylist())}
         results = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import zarr
 from numpy.typing import DTypeLike, NDArray
-from zarr.storage import ObjectStore
+from zarr.storage import ObjectStore, StorePath
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import DamageError, ObjectNotFoundError, StoreError
@@ -20,6 +21,7 @@ from us8k_batch.store import parquet
 from us8k_batch.store.commits import digest_frames, read_commit
 from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info
 from us8k_batch.store.publish import failure_table
+from us8k_batch.store.shards import array_metadata
 from us8k_batch.store.state import read_snapshot
 
 if TYPE_CHECKING:
@@ -188,9 +190,21 @@ class Store:
 class Frames:
     """MFCC frames of the live clips, read when they are asked for; indexes like an array."""
 
-    def __init__(self, objects: Objects, info: StoreInfo, table: pa.Table) -> None:
+    def __init__(self, objects: Objects, info: StoreInfo, table: pa.Table, end_row: int | None = None) -> None:
+        """Remember which rows.
+
+        Parameters
+        ----------
+        objects, info
+            The store.
+        table : pa.Table
+            Columns row, n_frames, digest and clip_id.
+        end_row : int, optional
+            Rows that the array has, if its metadata may not say so yet; by default its metadata are believed.
+        """
         self._objects = objects
         self._info = info
+        self._end_row = end_row
         self._rows = table["row"].to_numpy()
         self._n_frames = table["n_frames"].to_numpy()
         self._digests = table["digest"]
@@ -262,5 +276,9 @@ class Frames:
     def _open(self) -> Any:
         if self._array is None:
             store = ObjectStore(self._objects.reader(), read_only=True)
-            self._array = zarr.open_array(store, path="mfcc.zarr/mfcc", mode="r")
+            if self._end_row is None:
+                self._array = zarr.open_array(store, path="mfcc.zarr/mfcc", mode="r")
+            else:
+                metadata = json.loads(array_metadata(self._info, self._end_row))
+                self._array = zarr.Array.from_dict(StorePath(store, "mfcc.zarr/mfcc"), metadata)
         return self._array
