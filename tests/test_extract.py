@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +142,16 @@ def test_what_is_committed_is_what_the_engine_makes(workshop: Workshop, job: Job
 
 
 def test_the_same_shard_twice_is_the_same_and_once(workshop: Workshop, job: Job, tmp_path: Path) -> None:
-    """At least once executed, exactly once in effect: a second execution changes nothing and says committed."""
+    """A second execution, whose worker may have died before it could answer, computes nothing and says the same."""
     write_audio(tmp_path / "data/a.wav")
-    assert extract_shard(workshop, task(job, "a.wav", "gone.wav")).outcome is Outcome.COMMITTED
+    (tmp_path / "data/b.wav").write_bytes(b"no sound at all")
+    first = extract_shard(workshop, task(job, "a.wav", "b.wav", "gone.wav"))
+    assert first.outcome is Outcome.COMMITTED
     before = files(job.store)
-    assert extract_shard(workshop, task(job, "a.wav", "gone.wav")).outcome is Outcome.COMMITTED
+    (tmp_path / "data/a.wav").unlink()
+    second = extract_shard(workshop, task(job, "a.wav", "b.wav", "gone.wav"))
+    assert replace(second, seconds=first.seconds, read_bytes=first.read_bytes) == first
+    assert second.read_bytes == 0
     assert files(job.store) == before
 
 

@@ -10,15 +10,17 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pyarrow.compute as pc
+
 from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.source import Source, open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
-from us8k_batch.errors import ClipError, Failure, StorageError
+from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
 from us8k_batch.features.decoder import Decoder
 from us8k_batch.features.engine import Features
 from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
-from us8k_batch.objects import open_objects
-from us8k_batch.store.commits import ClipResult, Outcome, commit_shard
+from us8k_batch.objects import Objects, open_objects
+from us8k_batch.store.commits import ClipResult, Outcome, commit_shard, read_commit
 from us8k_batch.store.layout import StoreInfo
 from us8k_batch.timing import timed
 
@@ -117,7 +119,7 @@ class Workshop:
 
 
 def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
-    """Compute every clip of a shard and commit them together.
+    """Compute every clip of a shard and commit them together, unless that was done before.
 
     Parameters
     ----------
@@ -132,7 +134,10 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
         A clip without a result is a failure in the commit. If no clip can be read, or the store
         cannot be written, nothing is committed and the report says why.
     """
-    job = task.job
+    job, objects = task.job, open_objects(task.job.store)
+    done_before = _committed_before(objects, task)
+    if done_before is not None:
+        return done_before
     report = ShardReport(task.shard)
     decoder = workshop.decoder(job)
     reading = _Reading(open_source(job.root), task, report, decoder.room)
@@ -154,9 +159,24 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
     for result in results:
         _count(report, result)
     try:
-        report.outcome = commit_shard(open_objects(job.store), job.info, task.shard, results, report.seconds)
+        report.outcome = commit_shard(objects, job.info, task.shard, results, report.seconds)
     except (StorageError, OSError) as error:
         report.message = f"{job.store}: shard {task.shard} cannot be written ({error})"
+    return report
+
+
+def _committed_before(objects: Objects, task: ShardTask) -> ShardReport | None:
+    """Report a shard that is settled already: a worker may have died, or been cut off, before it could say so."""
+    try:
+        metadata, rows, _ = read_commit(objects, task.job.info, task.shard)
+    except (ObjectNotFoundError, StorageError, DamageError):
+        return None
+    abandoned = metadata.get("state") == "abandoned"
+    report = ShardReport(task.shard, Outcome.ABANDONED if abandoned else Outcome.COMMITTED)
+    report.failures.update(error for error in rows["error"].to_pylist() if error is not None)
+    report.n_failed = report.failures.total()
+    report.n_extracted = len(rows) - report.n_failed
+    report.audio_seconds = pc.sum(rows["duration"]).as_py() or 0.0
     return report
 
 
