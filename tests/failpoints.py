@@ -27,10 +27,11 @@ import numcodecs.zstd  # noqa: F401
 import soundfile  # noqa: F401
 import soxr  # noqa: F401
 
+from us8k_batch.catalog.room import new_room
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import ClipError, Failure, Us8kError
 from us8k_batch.extract import Job, Workshop
-from us8k_batch.features.audio import Header, read_header
+from us8k_batch.features.audio import FileBytes, Header, read_header
 from us8k_batch.features.engine import Engine, Features, make_engine
 from us8k_batch.features.mfcc import MfccKernel  # noqa: F401
 from us8k_batch.features.process import ENVIRONMENT
@@ -65,7 +66,23 @@ def answer_lost(step: Callable[[], Any]) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-DEEDS: dict[str, Deed] = {"killed": killed, "disk full": disk_full, "answer lost": answer_lost}
+def broken(step: Callable[[], Any]) -> None:
+    """Fail as a broken disk does, before the step."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def surprised(step: Callable[[], Any]) -> None:
+    """Fail as no storage does, but a mistake in a program."""
+    raise ZeroDivisionError("a mistake")
+
+
+DEEDS: dict[str, Deed] = {
+    "killed": killed,
+    "disk full": disk_full,
+    "answer lost": answer_lost,
+    "broken": broken,
+    "surprised": surprised,
+}
 
 
 @dataclass(frozen=True)
@@ -211,7 +228,11 @@ class Bench(Workshop):
     def start(self) -> None:
         """Start nothing."""
 
-    def extract_many(self, clips: Iterable[bytes]) -> Iterator[Features | Failure]:
+    def room(self, length: int) -> memoryview:
+        """Give memory for a clip."""
+        return new_room(length)
+
+    def extract_many(self, clips: Iterable[FileBytes]) -> Iterator[Features | Failure]:
         """Decode here."""
         assert self._engine is not None
         for data in clips:
