@@ -7,20 +7,17 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
-import zarr
 from datasets import change_rows, make_manifest, write_tone
 from failpoints import Begun, Ended, RunServer
 from faulty import start
+from reading import Reader
 from stores import files
 
 import us8k_batch
-from us8k_batch.errors import StoreError
 from us8k_batch.store.verify import verify
 
 
@@ -57,56 +54,6 @@ def changed(folder: Path, dataset: Path) -> Path:
     write_tone(folder / "v2/audio/clip009.wav", frequency=4000, seconds=0.1)
     change_rows(folder / "v2/manifest.csv", lambda rows: [*rows[1:], rows[0] | {"path": "audio/clip009.wav"}])
     return folder / "v2/manifest.csv"
-
-
-class Reader(threading.Thread):
-    """Reads what is published about ten times a second, in every way that is documented; notes what goes wrong."""
-
-    def __init__(self, store: Path) -> None:
-        super().__init__(name="reader")
-        self.store = store
-        self.seen: list[str] = []
-        """Snapshots in the order in which they were seen."""
-        self.reads = 0
-        self.trouble: Exception | None = None
-        self._over = threading.Event()
-
-    def __enter__(self) -> Reader:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.join()
-
-    def run(self) -> None:
-        """Read until it is over, and once more."""
-        last = False
-        try:
-            while not last:
-                last = self._over.wait(0.1)
-                self._read()
-        except Exception as error:
-            self.trouble = error
-
-    def _read(self) -> None:
-        try:
-            store = us8k_batch.open_store(str(self.store))
-        except StoreError:
-            assert not self.seen, "what was published is gone"
-            return
-        n_frames = store.pooled["n_frames"].to_numpy()
-        frames = store.mfcc[:]  # compares every row with its digest
-        raw = zarr.open_array(self.store / "mfcc.zarr/mfcc", mode="r")
-        for i, row in enumerate(store.pooled["row"]):
-            n = n_frames[i]
-            assert (raw[int(row)][:, :n] == frames[i][:, :n]).all()
-        assert pd.read_parquet(self.store / "pooled.parquet")["row"].lt(raw.shape[0]).all()
-        assert store.pooled["clip_id"].is_unique
-        assert not set(store.failures["clip_id"]) & set(store.pooled["clip_id"])
-        self.reads += 1
-        if store.snapshot_id not in self.seen[-1:]:
-            self.seen.append(store.snapshot_id)
 
 
 def in_turns(runs: list[Begun], seed: int, *, kill: int | None = None) -> list[Ended]:
