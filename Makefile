@@ -4,13 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-kernel lock clean
+.PHONY: demo test chaos lint bench bench-kernel lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
 
 test: $(VENV)/.dev  ## environment, then all tests that pip can install the needs of
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
+
+chaos: $(VENV)/.dev  ## kills, poison, full disks and two of everything, for real; an hour; ONLY="R3 R4" is some of it
+	$(BIN)/python tests/chaos $(ONLY)
 
 lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether the lock is current
 	$(BIN)/ruff format --check .
