@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 
 import numpy as np
@@ -117,9 +118,13 @@ def numeric_versions(config: FeatureConfig, name: str) -> dict[str, str]:
     packages = {"numpy", "soundfile"}
     packages |= {"soxr"} if config.res_type.startswith("soxr") else {"resampy", "numba"}
     packages |= {"fast": {"numba", "llvmlite"}, "plain": set(), "librosa": {"librosa", "scipy"}}[chosen]
-    versions = {package: version(package) for package in sorted(packages)}
+    versions = {package: _version(package) for package in sorted(packages)}
     engine = f"{chosen}-{REVISIONS[chosen]}"
     return {"engine": engine, "libsndfile": soundfile.__libsndfile_version__, **versions}
+
+
+_version = lru_cache(version)
+"""A package's version; finding it out takes milliseconds, and a run asks many times."""
 
 
 def _make_fast(config: FeatureConfig, on_header: OnHeader) -> Engine:
