@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test chaos lint bench bench-kernel lock clean
+.PHONY: demo test test-browser chaos lint bench bench-kernel lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
 
 test: $(VENV)/.dev  ## environment, then all tests that pip can install the needs of
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
+
+test-browser: $(VENV)/.dev  ## the pages in Chromium, which it installs on Debian where it is missing
+	command -v chromium >/dev/null || { $$(command -v sudo) apt-get update -qq && $$(command -v sudo) apt-get install -qq --yes chromium; }
+	$(BIN)/python -m pytest -q tests/browser
 
 chaos: $(VENV)/.dev  ## kills, poison, full disks and two of everything, for real; an hour; ONLY="R3 R4" is some of it
 	$(BIN)/python tests/chaos $(ONLY)

@@ -29,7 +29,9 @@ def test_an_axis_encloses_its_values_with_a_few_round_ticks(values: list[float])
 
 
 @given(
-    st.dictionaries(st.text(), st.lists(st.tuples(finite, finite), min_size=1, max_size=5), min_size=1, max_size=5)
+    st.dictionaries(
+        st.text(min_size=1), st.lists(st.tuples(finite, finite), min_size=1, max_size=5), min_size=1, max_size=5
+    )
 )
 def test_lines_stay_inside_and_can_be_read(series: dict[str, list[tuple[float, float]]]) -> None:
     """Whatever is drawn lies on the canvas, and each line has its name in the legend and a column in the table."""

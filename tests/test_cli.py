@@ -563,6 +563,9 @@ def test_the_demo_prints_commands_that_run(tmp_path: Path) -> None:
     assert "dashboard http://" in done.err
     commands = dict(re.findall(r"^(look|prove|again|open): +(.*)$", done.out, re.MULTILINE))
     assert commands.keys() == {"look", "prove", "again", "open"}
+    page = re.findall(r"^page: +(.*\.html) ", done.out, re.MULTILINE)
+    assert page == ["a demo/report.html"]
+    assert "<audio" in (tmp_path / page[0]).read_text(encoding="utf-8")
     more = re.findall(r"^ {9}(\S.*)$", done.out, re.MULTILINE)
     assert len(more) == 2
     for line in (commands["look"], commands["again"].partition("     (")[0], more[0]):

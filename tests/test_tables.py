@@ -63,12 +63,18 @@ def test_a_matrix_is_shaded_by_the_largest_value_or_by_row() -> None:
 
 
 def test_each_table_can_be_scrolled_by_keyboard_and_has_a_name() -> None:
-    """What is wider than the window is a region that takes the focus."""
+    """What is wider than the window takes the focus."""
     (region,) = Page(table(["a"], [["x"]], caption="what it is")).all("div")
-    assert (region["role"], region["tabindex"], region["aria-label"]) == ("region", "0", "what it is")
+    assert (region["role"], region["tabindex"], region["aria-label"]) == ("group", "0", "what it is")
 
 
 def test_numbers_are_written_with_separators() -> None:
     """Thousands are set apart."""
     assert (count(8732), percent(0.12345), percent(0.5, 0)) == ("8,732", "12.3 %", "50 %")
     assert isinstance(count(1), Number)
+
+
+def test_a_column_without_a_name_has_no_heading() -> None:
+    """What is empty is not read out as a heading."""
+    page = Page(table(["", "n"], [["a", 1]], caption="c"))
+    assert [one["scope"] for one in page.all("th")] == ["col", "row"]

@@ -20,7 +20,7 @@ from us8k_batch.cli.base import Output, command
 )
 @click.option("--workers", type=int, metavar="N", help="Workers of the local cluster (default: cores).")
 def demo(output: Output, *, folder: str, clips: int, workers: int | None) -> int:
-    """Make a synthetic dataset in FOLDER, extract it on this machine, and say how to open the results."""
+    """Make a synthetic dataset in FOLDER, extract it on this machine, train, and write a page to see and hear it."""
     from us8k_batch.catalog.synth import synthesise
     from us8k_batch.cli.progress import TerminalProgress
     from us8k_batch.run.extract import extract
@@ -35,6 +35,7 @@ def demo(output: Output, *, folder: str, clips: int, workers: int | None) -> int
     summary = extract(options, TerminalProgress(output))
     store = open_store(str(path))
     trained = _train(output, path, Path(folder) / "runs")
+    page = _report(output, path, dataset, Path(folder) / "report.html")
     us8k, python = _program("us8k"), _program("python")
     here, there = shlex.quote(str(path)), shlex.quote(str(dataset))
     text = f"""
@@ -45,8 +46,9 @@ again:   {us8k} extract {there} {here}     (nothing to do, and it says so at onc
 open:    {python} -c 'import pandas; print(pandas.read_parquet("{path}/pooled.parquet"))'
          {python} -c 'import zarr; print(zarr.open("{path}/mfcc.zarr", mode="r")["mfcc"])'
          {python} -c 'import us8k_batch; print(us8k_batch.open_store("{path}").mfcc[0])'
-{trained}"""
-    output.result(text, {"dataset": str(dataset), **summary.to_dict()})
+{trained}
+page:    {page}     (open it in any browser)"""
+    output.result(text, {"dataset": str(dataset), "report": page, **summary.to_dict()})
     return summary.exit_status
 
 
@@ -62,6 +64,14 @@ def _train(output: Output, store: Path, runs: Path) -> str:
     done = train(TrainOptions(store=str(store), protocol="article", out=str(out)), output.say)
     table = done.article.lines() if done.article else []
     return "\n".join([f"train:   {_program('us8k')} train {shlex.quote(str(store))} --protocol article", *table])
+
+
+def _report(output: Output, store: Path, dataset: Path, page: Path) -> str:
+    """Write the page about the store, with pictures and sounds if what draws them is installed; return its path."""
+    from us8k_batch.reporting.report import report
+
+    drawn = importlib.util.find_spec("matplotlib") is not None
+    return report([str(store)], str(page), dataset=str(dataset) if drawn else None, say=output.say).out
 
 
 def _program(name: str) -> str:

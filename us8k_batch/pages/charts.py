@@ -240,7 +240,7 @@ def _sample(number: int, markers: bool) -> Markup:
 
 def _svg(parts: Iterable[Markup], height: int, alternative: str) -> Markup:
     return Markup(
-        '<div class="wide" role="region" tabindex="0" aria-label="{0}"><svg class="plot" viewBox="0 0 {1} {2}" '
+        '<div class="wide" role="group" tabindex="0" aria-label="{0}"><svg class="plot" viewBox="0 0 {1} {2}" '
         'role="img" aria-label="{0}">{3}</svg></div>'
     ).format(alternative, WIDTH, height, Markup("").join(parts))
 

@@ -79,7 +79,7 @@ def diverging(
     )
     written = ([name, *(Number(f"{value:+.2f}") for value in line)] for name, line in zip(rows, values, strict=True))
     return Markup(
-        '<div class="wide" role="region" tabindex="0" aria-label="{0}">'
+        '<div class="wide" role="group" tabindex="0" aria-label="{0}">'
         '<svg class="plot heatmap" viewBox="0 0 {1} {2}" role="img" aria-label="{0}">{3}</svg></div>{4}'
     ).format(
         alternative,

@@ -34,7 +34,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, e
     Parameters
     ----------
     head : sequence of str
-        Names of the columns.
+        Names of the columns; an empty one has no heading.
     rows : iterable of sequences
         Values: text, markup, whole numbers, other numbers (three digits), or None (a dash). Columns of nothing but
         numbers, `Number` and None are aligned at their right.
@@ -48,9 +48,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, e
         return Markup("<p><b>{}:</b> {}</p>").format(caption, empty)
     right = [all(_is_number(value) for value in column) for column in zip(*lines, strict=True)]
     kinds = [Markup(' class="n"') if one else Markup("") for one in right]
-    titles = _join(
-        Markup('<th scope="col"{}>{}</th>').format(kind, name) for name, kind in zip(head, kinds, strict=True)
-    )
+    titles = _join(_title(name, kind) for name, kind in zip(head, kinds, strict=True))
     body = Markup("\n").join(_row(line, kinds) for line in lines)
     return _region(
         caption,
@@ -167,6 +165,12 @@ def pairs(values: Iterable[tuple[str, Any]]) -> Markup:
     return Markup("<dl>{}</dl>").format(lines)
 
 
+def _title(name: str, kind: Markup) -> Markup:
+    if not name:  # a heading without words would be read out as one
+        return Markup("<td></td>")
+    return Markup('<th scope="col"{}>{}</th>').format(kind, name)
+
+
 def _row(line: Sequence[Any], kinds: Sequence[Markup]) -> Markup:
     first = Markup('<th scope="row"{}>{}</th>').format(kinds[0], _cell(line[0]))
     rest = _join(
@@ -193,7 +197,7 @@ def _shade(share: float) -> int:
 
 def _region(caption: str, inside: Markup) -> Markup:
     # What scrolls must be reachable by keyboard, and then needs a name.
-    return Markup('<div class="wide" role="region" tabindex="0" aria-label="{}">{}</div>').format(caption, inside)
+    return Markup('<div class="wide" role="group" tabindex="0" aria-label="{}">{}</div>').format(caption, inside)
 
 
 def _join(parts: Iterable[Markup]) -> Markup:
