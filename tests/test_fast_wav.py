@@ -79,7 +79,8 @@ def assert_libsndfile_agrees(data: FileBytes) -> bool:
 
 BODY = np.arange(-120, 120, dtype="<i2").tobytes()  # as many bytes as make whole samples of any kind
 DATA = chunk(b"data", BODY)
-LIST = chunk(b"LIST", b"INFOISFT" + struct.pack("<I", 6) + b"Lavf5\0")
+LIST = chunk(b"LIST", b"INFO" + chunk(b"ISFT", b"Lavf5\0"))
+TEXTS = chunk(b"LIST", b"INFO" + chunk(b"INAM", b"a dog\0") + chunk(b"IART", b"me\0") + chunk(b"ICMT", b"."))
 
 READ = {
     "plain": riff(form(), DATA),
@@ -93,6 +94,7 @@ READ = {
     "extensible 24 bits": riff(extensible(bits=24), chunk(b"data", bytes(range(66)))),
     "chunk before": riff(form(), chunk(b"fact", bytes(4)), DATA),
     "chunk after": riff(form(), DATA, LIST),
+    "texts": riff(form(), TEXTS, DATA),
     "odd chunk before": riff(form(), chunk(b"JUNK", bytes(7)), DATA),
     "odd chunk after": riff(form(), DATA, chunk(b"PAD ", bytes(9))),
     "broadcast": riff(form(), chunk(b"bext", bytes(602)), DATA),
@@ -124,6 +126,11 @@ LEFT = {
     "data before fmt": riff(DATA, form()),
     "two forms": riff(form(), form(channels=1), DATA),
     "fact of three bytes": riff(form(), chunk(b"fact", bytes(3)), DATA),
+    "text that is longer than its list": riff(form(), LIST.replace(b"ISFT\6", b"ISFT\7"), DATA),
+    "text that is shorter than its list": riff(form(), LIST.replace(b"ISFT\6", b"ISFT\4"), DATA),
+    "empty text": riff(form(), chunk(b"LIST", b"INFO" + chunk(b"ISFT", b"")), DATA),
+    "text of an unknown name": riff(form(), LIST.replace(b"ISFT", b"INFO"), DATA),
+    "other list": riff(form(), chunk(b"LIST", b"adtl" + chunk(b"labl", bytes(8))), DATA),
     "unknown chunk": riff(form(), chunk(b"smpl", bytes(36)), DATA),
     "chunk before fmt": riff(LIST, form(), DATA),
     "odd chunk without padding": riff(form(), chunk(b"JUNK", bytes(7))[:-1], DATA),
@@ -176,6 +183,9 @@ def test_every_cut_is_noticed() -> None:
         assert all(read_wav(READ[name][:end]) is None for end in range(len(READ[name])))
 
 
+TEXT_NAMES = [b"ISFT", b"ICRD", b"IENG", b"IABC", b"I\xff\0.", b"data", b"adtl", b"INFO", b"LIST", bytes(4)]
+
+
 def random_file(rng: random.Random) -> bytes:
     """Make a WAV file of random format, with chunks before, between and after."""
     tag, bits = rng.choice([(1, 16), (1, 24), (3, 32), (1, 8), (1, 32)])
@@ -195,6 +205,8 @@ def random_file(rng: random.Random) -> bytes:
     extras = [
         chunk(b"fact", struct.pack("<I", n_samples)),
         LIST,
+        TEXTS,
+        chunk(b"LIST", b"INFO" + chunk(rng.choice(TEXT_NAMES), rng.randbytes(rng.randint(0, 20)))),
         chunk(b"JUNK", bytes(28)),
         chunk(b"PEAK", struct.pack("<II", 1, 0) + struct.pack("<fI", 0.5, 1) * channels),
         chunk(b"bext", bytes(602)),
@@ -205,7 +217,7 @@ def random_file(rng: random.Random) -> bytes:
         chunk(b"data", body[:sample_bytes]),
         head,
     ]
-    weights = [3, 3, 3, 2, 1, 1, 1, 1, 1, 0.3, 0.3]
+    weights = [3, 3, 3, 2, 3, 2, 1, 1, 1, 1, 1, 0.3, 0.3]
     before, between, after = (rng.choices(extras, weights, k=rng.choice([0, 0, 0, 1, 2])) for _ in range(3))
     return riff(*before, head, *between, chunk(b"data", body), *after)
 
@@ -294,7 +306,14 @@ def formats(draw: st.DrawFn) -> bytes:
 names = st.sampled_from(
     [b"fact", b"LIST", b"PEAK", b"bext", b"JUNK", b"PAD ", b"cue ", b"smpl", b"id3 ", b"RIFF", b"WAVE", b"acid"]
 )
-chunks = st.builds(chunk, st.one_of(names, st.binary(min_size=4, max_size=4)), st.binary(max_size=24))
+texts = st.lists(
+    st.builds(
+        chunk, st.one_of(st.sampled_from(TEXT_NAMES), st.binary(min_size=4, max_size=4)), st.binary(max_size=12)
+    ),
+    max_size=3,
+)
+lists = texts.map(lambda texts: chunk(b"LIST", b"INFO" + b"".join(texts)))
+chunks = lists | st.builds(chunk, st.one_of(names, st.binary(min_size=4, max_size=4)), st.binary(max_size=24))
 extras = st.lists(chunks, max_size=2).map(b"".join)
 damages = st.lists(
     st.one_of(

@@ -19,10 +19,16 @@ _ENCODINGS = {
     (_FLOAT, 32): ("FLOAT", 4),
 }
 """By tag and bits: soundfile's name, and the alignment that reading the values needs."""
-_HARMLESS = frozenset((b"fact", b"LIST", b"PEAK", b"bext", b"JUNK", b"PAD "))
-"""Chunks that change nothing about the samples."""
+_HARMLESS = frozenset((b"PEAK", b"bext", b"JUNK", b"PAD "))
+"""Chunks that change nothing about the samples, whatever is in them."""
 _FACT_BYTES = 4
 """What libsndfile reads of a fact chunk, even where it is shorter and the next chunk has begun."""
+_TEXTS = frozenset(
+    (b"IART", b"ICMT", b"ICOP", b"ICRD", b"IENG", b"IGNR", b"INAM", b"IPRD", b"ISBJ", b"ISFT", b"ISRC", b"ITRK")
+)
+"""What libsndfile takes for a text; other names mean other things to it, whatever list they are in."""
+_TEXT_BYTES = 2048
+"""Texts are shorter, or libsndfile does not read them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,12 +92,34 @@ def _find_chunks(data: FileBytes) -> tuple[_Form, int, int] | None:
                 return None
         elif name == b"data" and samples is None:
             samples = at, size
-        elif name not in _HARMLESS or (name == b"fact" and size != _FACT_BYTES):
+        elif not _is_harmless(name, data[at : at + size]):
             return None
         at += size + size % 2
     if at != len(data) or form is None or samples is None:
         return None
     return form, *samples
+
+
+def _is_harmless(name: bytes, body: FileBytes) -> bool:
+    """Tell whether libsndfile skips a chunk and goes on at its end."""
+    if name == b"fact":
+        return len(body) == _FACT_BYTES
+    if name == b"LIST":
+        return _is_list_of_texts(body)
+    return name in _HARMLESS
+
+
+def _is_list_of_texts(body: FileBytes) -> bool:
+    """Tell whether texts fill a list to its end; where they seem to go on, libsndfile reads on into the samples."""
+    if body[:4] != b"INFO":
+        return False
+    at = 4
+    while at + 8 <= len(body):
+        name, size = struct.unpack_from("<4sI", body, at)
+        if name not in _TEXTS or not 0 < size < _TEXT_BYTES:
+            return False
+        at += 8 + size + size % 2
+    return at == len(body)
 
 
 def _read_form(body: FileBytes) -> _Form | None:
