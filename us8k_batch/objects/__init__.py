@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from us8k_batch.objects.base import ObjectInfo, Objects, storage_error
+from us8k_batch.objects.base import ObjectInfo, Objects, read_ranges, storage_error
 from us8k_batch.objects.bucket import BUCKET_SCHEMES, BucketObjects, is_bucket, open_bucket
 from us8k_batch.objects.local import TEMPORARY, LocalObjects, local_path
 
@@ -17,6 +17,7 @@ __all__ = [
     "local_path",
     "open_bucket",
     "open_objects",
+    "read_ranges",
     "storage_error",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,6 +73,29 @@ def read_object(reader: Callable[[], Any], key: str, options: Any = None) -> byt
     """
     try:
         return bytes(obstore.get(reader(), key, options=options).bytes())
+    except (FileNotFoundError, NotADirectoryError, obstore.exceptions.NotFoundError):
+        raise ObjectNotFoundError(f"{key}: no such object") from None
+    except (OSError, obstore.exceptions.BaseError) as error:
+        raise storage_error(f"{key}: cannot be read", error) from None
+
+
+def read_ranges(reader: Callable[[], Any], key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
+    """Read parts of an object, each given by its start and end in bytes, with as few requests as they need.
+
+    Returns
+    -------
+    list of buffers
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If there is no such object.
+    StorageError
+        If it cannot be read, or ends before a part does.
+    """
+    starts, ends = zip(*ranges, strict=True)
+    try:
+        return list(obstore.get_ranges(reader(), key, starts=starts, ends=ends))
     except (FileNotFoundError, NotADirectoryError, obstore.exceptions.NotFoundError):
         raise ObjectNotFoundError(f"{key}: no such object") from None
     except (OSError, obstore.exceptions.BaseError) as error:

@@ -49,7 +49,7 @@ class ClipResult:
 
 def digest_frames(frames: Frames) -> str:
     """Return the hex sha256 of a clip's MFCC bytes: float32, little-endian, coefficient by coefficient."""
-    return hashlib.sha256(np.ascontiguousarray(frames, dtype="<f4").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(frames, dtype="<f4").data).hexdigest()
 
 
 def commit_shard(

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import zarr
 from numpy.typing import DTypeLike, NDArray
-from zarr.storage import ObjectStore, StorePath
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import DamageError, ObjectNotFoundError, StoreError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
+from us8k_batch.store.chunks import Chunks
 from us8k_batch.store.commits import digest_frames, read_commit
-from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info
+from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info, split_by_shard
 from us8k_batch.store.publish import failure_table
-from us8k_batch.store.shards import array_metadata
-from us8k_batch.store.state import read_snapshot
+from us8k_batch.store.state import in_parallel, read_snapshot
 
 if TYPE_CHECKING:
     import xarray
@@ -155,6 +152,7 @@ class Store:
         Frames are read through Zarr itself, without the check against their digests.
         """
         import xarray
+        from zarr.storage import ObjectStore
 
         store = ObjectStore(self._objects.reader(), read_only=True)
         whole = xarray.open_zarr(store, group="mfcc.zarr", consolidated=False, chunks=None)
@@ -204,12 +202,11 @@ class Frames:
         """
         self._objects = objects
         self._info = info
-        self._end_row = end_row
         self._rows = table["row"].to_numpy()
         self._n_frames = table["n_frames"].to_numpy()
         self._digests = table["digest"]
         self._ids = table["clip_id"]
-        self._array: Any = None
+        self._chunks = Chunks(objects, info, end_row)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -239,10 +236,7 @@ class Frames:
         wanted = np.arange(len(self))[key]
         if wanted.ndim != 1:
             raise IndexError("clips are chosen by a number, a slice, or a list or mask of one dimension")
-        order = np.argsort(wanted, kind="stable")
-        out: NDArray[np.float32] = np.empty((len(wanted), *self.shape[1:]), dtype=np.float32)
-        out[order] = self._read(wanted[order])
-        return out
+        return self._read(wanted)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Read all of them."""
@@ -254,31 +248,39 @@ class Frames:
             yield self[start : start + clips]
 
     def _read(self, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
-        rows = self._rows[wanted]
-        out = np.empty((len(rows), *self.shape[1:]), dtype=np.float32)
-        starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
-        for start, end in zip(starts, [*starts[1:], len(rows)][: len(starts)], strict=True):
-            try:
-                out[start:end] = self._open()[int(rows[start]) : int(rows[end - 1]) + 1]
-            except Exception as error:  # zarr and its codecs raise whatever their C libraries do
-                clip = self._ids[int(wanted[start])].as_py()
-                raise DamageError(f"{self._objects.url}: {clip}: cannot be read ({error})") from error
-        for i, clip in enumerate(wanted):
-            frames = out[i, :, : self._n_frames[clip]]
-            # Zarr reads a missing shard as NaN without a word, so the digest is the only proof.
-            if digest_frames(frames) != self._digests[int(clip)].as_py():
-                raise DamageError(
-                    f"{self._objects.url}: {self._ids[int(clip)].as_py()}: row {rows[i]} is not what was "
-                    "committed; run us8k verify"
-                )
+        """Read clips in the order of their rows; a shard is read, decoded and checked by one thread."""
+        order = np.argsort(self._rows[wanted], kind="stable")
+        clips = wanted[order]
+        rows = self._rows[clips]
+        found = np.empty((len(rows), *self.shape[1:]), dtype=np.float32)
+
+        def fill(part: tuple[int, int, int]) -> None:
+            shard, start, end = part
+            self._fill(shard, rows[start:end], clips[start:end], found[start:end])
+
+        parts = split_by_shard(rows, self._info.clips_per_shard)
+        if len(parts) == 1:
+            fill(parts[0])
+        else:
+            in_parallel(fill, parts)
+        if np.array_equal(order, np.arange(len(order))):
+            return found
+        out = np.empty_like(found)
+        out[order] = found
         return out
 
-    def _open(self) -> Any:
-        if self._array is None:
-            store = ObjectStore(self._objects.reader(), read_only=True)
-            if self._end_row is None:
-                self._array = zarr.open_array(store, path="mfcc.zarr/mfcc", mode="r")
-            else:
-                metadata = json.loads(array_metadata(self._info, self._end_row))
-                self._array = zarr.Array.from_dict(StorePath(store, "mfcc.zarr/mfcc"), metadata)
-        return self._array
+    def _fill(self, shard: int, rows: NDArray[np.int64], clips: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        try:
+            if rows[-1] >= self._chunks.n_rows():
+                raise DamageError(f"the array ends before row {rows[-1]}")
+            self._chunks.read(shard, rows - shard * self._info.clips_per_shard, out)
+        except Exception as error:  # codecs raise whatever their C libraries do
+            clip = self._ids[int(clips[0])].as_py()
+            raise DamageError(f"{self._objects.url}: {clip}: cannot be read ({error})") from error
+        for clip, row, frames in zip(clips.tolist(), rows.tolist(), out, strict=True):
+            # The digest of what was committed is the only proof, whatever the object says of itself.
+            if digest_frames(frames[:, : self._n_frames[clip]]) != self._digests[clip].as_py():
+                raise DamageError(
+                    f"{self._objects.url}: {self._ids[clip].as_py()}: row {row} is not what was "
+                    "committed; run us8k verify"
+                )
