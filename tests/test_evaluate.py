@@ -13,6 +13,7 @@ from us8k_batch.errors import RequestError
 from us8k_batch.training import evaluate as module
 from us8k_batch.training.data import Dataset
 from us8k_batch.training.evaluate import Evaluated, Task, evaluate
+from us8k_batch.training.importance import Layout
 from us8k_batch.training.models import get_model, with_parameters
 from us8k_batch.training.splits import Splits, make_splits
 
@@ -73,6 +74,22 @@ def test_poison_in_the_test_fold_changes_no_model(name: str, tmp_path: Path) -> 
         poisoned = replace(clean, features=vectors, y=y, groups=groups)
         models = [module.fit_model(one, split) for one in (clean, poisoned)]
         assert np.array_equal(models[0].predict_proba(probe), models[1].predict_proba(probe))
+
+
+def test_asking_what_features_are_worth_changes_no_model_and_no_score(tmp_path: Path) -> None:
+    """With and without, every probability and every byte of the models is the same."""
+    data = clips()
+    splits = make_splits(data, "folds")
+    found = []
+    for name, layout in (("without", None), ("with", Layout(statistics=("mean",), n_mfcc=5))):
+        (tmp_path / name).mkdir()
+        asked = replace(task(data, "xgboost", tmp_path / name), layout=layout)
+        found.append(evaluate(asked, splits, data.classes))
+    for first, second in zip(*map(said, found), strict=True):
+        assert np.array_equal(first, second)
+    for file in (tmp_path / "without").iterdir():
+        assert file.read_bytes() == (tmp_path / "with" / file.name).read_bytes()
+    assert [bool(one.importances) for each in found for one in each.fitted] == [False] * 3 + [True] * 3
 
 
 def test_a_leak_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

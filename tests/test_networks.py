@@ -113,6 +113,19 @@ def test_every_epoch_is_noted(fitted):
     assert [set(line) for line in model.history_] == [{"epoch", "train_loss", "train_accuracy"}] * 2
 
 
+def test_watching_the_test_clips_changes_nothing(fitted):
+    """Each epoch is also told of clips that are not learnt from, and the network is the same to the last bit."""
+    task, model = fitted
+    watching = fit_model(task, SPLIT, (task.features[SPLIT.test], task.y[SPLIT.test]))
+    told = [{name: line.pop(name) for name in ("test_loss", "test_accuracy")} for line in watching.history_]
+    assert watching.history_ == model.history_
+    said = model.predict_proba(task.features)
+    np.testing.assert_array_equal(watching.predict_proba(task.features), said)
+    right = task.y[SPLIT.test]
+    assert told[-1]["test_accuracy"] == (said[SPLIT.test].argmax(axis=1) == right).mean()
+    assert told[-1]["test_loss"] == pytest.approx(-np.log(said[SPLIT.test, right]).mean(), rel=1e-5)
+
+
 @pytest.mark.parametrize("clip", [0, 1, 2])
 @pytest.mark.parametrize("more", [1, 2, 7])
 def test_padding_does_not_matter(cnn, clip, more):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us8k_batch.errors import RequestError, Us8kError
+from us8k_batch.training.importance import Layout, importances
 from us8k_batch.training.metrics import Scores, Tested, score
 from us8k_batch.training.models import Model, ModelSpec, Parameters
 from us8k_batch.training.persist import save_model
@@ -44,6 +45,9 @@ class Task:
     """Codes of the recordings of all clips, -1 where unknown."""
     models: Path | None
     """Folder that the fitted model is written into; None keeps none."""
+    layout: Layout | None = None
+    """What the columns of the features stand for, to find out what they are worth; None asks for no more than
+    probabilities, and has no epochs watched: a search must not look at more than it is told."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -62,6 +66,8 @@ class Fitted:
     """Time of fitting and asking."""
     history: list[dict[str, float]] = field(default_factory=list)
     """Values by epoch, of a model that learns in epochs and keeps them in ``history_``."""
+    importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Accuracy that is lost on the test clips with each group of features, by kind and name; empty if not asked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,9 +166,11 @@ def fit_split(task: Task, split: Split, protocol: str) -> Fitted:
     began = time.perf_counter()
     # Again, because OpenMP's limit belongs to the thread that sets it, and a process has all its own.
     with threadpool_limits(1):
-        model = fit_model(task, split)
+        watched = (task.features[split.test], task.y[split.test]) if task.layout else None
+        model = fit_model(task, split, watched)
         probabilities = np.asarray(model.predict_proba(task.features[split.test]), dtype=np.float32)
-    seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        found = _importances(task, split, model) if task.layout else {}
     file = save_model(model, task.models / f"{protocol}-{split.name}").name if task.models else None
     return Fitted(
         split=split,
@@ -171,13 +179,25 @@ def fit_split(task: Task, split: Split, protocol: str) -> Fitted:
         model=file,
         seconds=seconds,
         history=list(getattr(model, "history_", [])),
+        importances=found,
     )
 
 
-def fit_model(task: Task, split: Split) -> Model:
-    """Build a model and fit it on the training clips of a split; nothing else of the dataset reaches it."""
+def fit_model(task: Task, split: Split, watched: tuple[Any, NDArray[np.int64]] | None = None) -> Model:
+    """Build a model and fit it on the training clips of a split; it learns from nothing else of the dataset.
+
+    Parameters
+    ----------
+    task, split
+        What to fit, and on which clips.
+    watched : (rows, codes of labels), optional
+        Clips that a model which learns in epochs is asked about after each of them, so that its curve can be
+        drawn. Nothing is decided by the answers: the fitted model is the same to the last bit.
+    """
     model = task.spec.build(task.by_split.get(split.name, task.parameters), task.seed)
-    more = {"groups": task.groups[split.train]} if task.spec.uses_groups else {}
+    more: dict[str, Any] = {"groups": task.groups[split.train]} if task.spec.uses_groups else {}
+    if task.spec.watches and watched is not None:
+        more["watched"] = watched
     try:
         model.fit(task.features[split.train], task.y[split.train], **more)
     except Us8kError as error:
@@ -187,3 +207,9 @@ def fit_model(task: Task, split: Split) -> Model:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"split {split.name}: model {task.spec.name} cannot be fitted: {reason}") from error
     return model
+
+
+def _importances(task: Task, split: Split, model: Model) -> dict[str, dict[str, float]]:
+    # After the fit and of the test clips: what is exchanged there can change no model and no score.
+    rows, y = task.features[split.test], task.y[split.test]
+    return importances(model, rows, y, task.layout, [task.seed, *split.name.encode()]) if task.layout else {}

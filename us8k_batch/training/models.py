@@ -48,6 +48,8 @@ class ModelSpec:
     """Feature set that it is given unless another is asked for, or the protocol is the article's."""
     uses_groups: bool = False
     """Whether `fit` also takes `groups`, for an inner split that keeps a recording on one side."""
+    watches: bool = False
+    """Whether `fit` also takes `watched`: clips that it is asked about after every epoch, and learns nothing from."""
     workers: Literal["threads", "processes"] = "threads"
     """How folds are fitted side by side: threads where the library leaves the interpreter alone meanwhile."""
 

@@ -180,6 +180,7 @@ MODELS = {
         modules=_NEEDS,
         features="mean",
         uses_groups=True,
+        watches=True,
         workers="processes",
     ),
     "cnn": ModelSpec(
@@ -190,5 +191,6 @@ MODELS = {
         modules=_NEEDS,
         takes="frames",
         uses_groups=True,
+        watches=True,
     ),
 }

@@ -24,6 +24,8 @@ Rows = NDArray[np.float32] | ClipFrames
 Build = Callable[[Any, Any, int, int, Parameters], Any]
 Vary = Callable[[Any, NDArray[np.float32], np.random.Generator], tuple[Any, NDArray[np.float32]]]
 
+FAINTEST = 1e-7
+"""Least probability that a logarithm is taken of, as in Keras' own loss."""
 INNER_PARTS = 5
 """One of so many parts of the training clips is held out where training stops early."""
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
@@ -67,8 +69,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.seed = seed
         self.vary = vary
 
-    def fit(self, X: Rows, y: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> Self:  # noqa: N803
+    def fit(
+        self,
+        X: Rows,  # noqa: N803
+        y: NDArray[np.int64],
+        groups: NDArray[np.int64] | None = None,
+        watched: tuple[Rows, NDArray[np.int64]] | None = None,
+    ) -> Self:
         """Learn from clips; `groups` are the codes of their recordings, -1 where unknown.
+
+        The network is asked about `watched`, other clips and the codes of their labels, after every epoch: only to
+        note how well it does on them.
 
         Raises
         ------
@@ -86,16 +97,19 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.classes_ = np.arange(n_classes)
         self.model_ = self._built(keras, X[learn], n_classes, steps * epochs)
         targets = np.eye(n_classes, dtype=np.float32)[y]
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"callbacks": []}
+        seen: list[dict[str, float]] = []
+        if watched is not None:
+            more["callbacks"].append(_watcher(keras, *watched, size, seen))
         if len(check):
             more["validation_data"] = _in_order(X, targets, check, size)
             more["validation_steps"] = -(-len(check) // size)
-            more["callbacks"] = [
+            more["callbacks"].append(
                 keras.callbacks.EarlyStopping(patience=int(self.parameters["patience"]), restore_best_weights=True)
-            ]
+            )
         batches = self._shuffled(X, targets, learn, size)
         kept = self.model_.fit(batches, steps_per_epoch=steps, epochs=epochs, verbose=0, shuffle=False, **more)
-        self.history_ = _by_epoch(kept.history)
+        self.history_ = _by_epoch(kept.history, seen)
         return self
 
     def predict_proba(self, X: Rows) -> NDArray[np.float32]:  # noqa: N803
@@ -229,9 +243,27 @@ def _ask(model: Any, rows: Rows, size: int) -> NDArray[np.float32]:
     return np.concatenate(said)
 
 
-def _by_epoch(history: dict[str, list[float]]) -> list[dict[str, float]]:
+def _watcher(keras: Any, rows: Rows, y: NDArray[np.int64], size: int, seen: list[dict[str, float]]) -> Any:
+    """Make a callback that notes after every epoch what the network says of clips it does not learn from."""
+
+    def look(epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG001  # the signature is Keras'
+        said = _ask(callback.model, rows, size).astype(np.float64)
+        right = np.maximum(said[np.arange(len(y)), y], FAINTEST)
+        seen.append(
+            {"test_loss": float(-np.log(right).mean()), "test_accuracy": float((said.argmax(axis=1) == y).mean())}
+        )
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=look)
+    return callback
+
+
+def _by_epoch(history: dict[str, list[float]], seen: list[dict[str, float]]) -> list[dict[str, float]]:
     names = {name: f"train_{name}" for name in ("loss", "accuracy")}
     names |= {f"val_{name}": f"validation_{name}" for name in ("loss", "accuracy")}
     there = {name: said for name, said in names.items() if name in history}
     epochs = range(len(history["loss"]))
-    return [{"epoch": i + 1, **{said: float(history[name][i]) for name, said in there.items()}} for i in epochs]
+    watched = seen or [{} for _ in epochs]
+    return [
+        {"epoch": i + 1, **{said: float(history[name][i]) for name, said in there.items()}, **watched[i]}
+        for i in epochs
+    ]
