@@ -56,6 +56,17 @@ def test_runs_on_the_same_splits_are_tested_against_the_best(runs: dict[str, str
     assert lines[runs["dummy"]].p_value < 0.05
 
 
+def test_a_run_says_how_far_it_is_behind(runs: dict[str, str]) -> None:
+    """The mean difference to the best run over the same splits, and an interval around it that leaves out 0."""
+    lines = {line.name: line for line in compare([runs["dummy"], runs["logistic"]]).lines}
+    best, other = lines[runs["logistic"]], lines[runs["dummy"]]
+    mean, low, high = other.behind
+    assert mean == pytest.approx(other.accuracy - best.accuracy)
+    assert low < mean < high < 0
+    assert set(other.folds) == {"1", "2", "3"}
+    assert best.behind is None
+
+
 def test_an_article_run_stands_at_its_honest_score(runs: dict[str, str]) -> None:
     """The leaky number is a remark, not a rank: the same model's honest run has the same accuracy."""
     lines = {line.name: line for line in compare([runs["logistic"], runs["article"]]).lines}

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from us8k_batch.training.paired import corrected_t_test, holm
+from us8k_batch.training.paired import corrected_interval, corrected_t_test, holm
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=3, max_size=10)
 
@@ -42,3 +42,19 @@ def test_holm_is_the_text_book_example() -> None:
     assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06], nan_ok=True)
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@given(ACCURACIES, st.floats(0.01, 1), st.integers(0, 2**32))
+def test_the_interval_says_what_the_test_says(first: list[float], share: float, seed: int) -> None:
+    """It leaves out no difference exactly where p is below 0.05, and is around the mean difference."""
+    second = list(np.random.default_rng(seed).uniform(0, 1, len(first)))
+    low, high = corrected_interval(first, second, share)
+    p = corrected_t_test(first, second, share)
+    if abs(p - 0.05) > 1e-6:
+        assert (low > 0 or high < 0) == (p < 0.05)
+    assert (low + high) / 2 == pytest.approx(np.mean(first) - np.mean(second), abs=1e-9)
+
+
+def test_one_split_has_no_interval() -> None:
+    """It tells nothing of spread."""
+    assert corrected_interval([0.5], [0.7], 0.25) is None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pages import assert_sound
+from run_documents import make_document, write_run
 from stores import TinyRun, make_clips
 
 from us8k_batch.errors import RequestError
@@ -20,6 +21,29 @@ def test_a_store_has_a_page(tmp_path: Path) -> None:
     assert (done.kind, done.out) == ("store", str(tmp_path / "page.html"))
     assert done.bytes == (tmp_path / "page.html").stat().st_size < MOST_BYTES
     assert "Clips per class" in assert_sound((tmp_path / "page.html").read_text(encoding="utf-8")).said
+
+
+def test_a_run_and_several_have_pages(tmp_path: Path) -> None:
+    """One run has its page, two are compared."""
+    runs = [str(write_run(tmp_path / name, make_document())) for name in ("one", "two")]
+    for targets, kind, said in ((runs[:1], "run", "How to make it again"), (runs, "runs", "2 runs compared")):
+        done = report(targets, str(tmp_path / "page.html"))
+        assert done.kind == kind
+        assert said in assert_sound((tmp_path / "page.html").read_text(encoding="utf-8")).said
+
+
+def test_a_run_is_not_written_into(tmp_path: Path) -> None:
+    """Its report.html has a digest."""
+    run = write_run(tmp_path / "one", make_document())
+    with pytest.raises(RequestError, match="lies in the run"):
+        report([str(run)], str(run / "report.html"))
+
+
+def test_a_run_beside_a_store_is_refused(tmp_path: Path) -> None:
+    """It says which target is no run."""
+    run = write_run(tmp_path / "one", make_document())
+    with pytest.raises(RequestError, match=f"{tmp_path}/store is no run"):
+        report([str(run), str(tmp_path / "store")], str(tmp_path / "page.html"))
 
 
 @pytest.mark.parametrize(("targets", "why"), [(["one", "two"], "2 targets"), (["nothing"], "no store here")])

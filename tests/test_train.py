@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from feature_stores import make_catalog, make_features_store
+from pages import assert_sound
 
 from us8k_batch.errors import RequestError, StoreError
 from us8k_batch.training.data import load_dataset
@@ -100,11 +101,19 @@ def test_the_same_seed_gives_the_same_run(trained: Trained, store: str, tmp_path
 
 
 def test_the_report_needs_no_network(trained: Trained) -> None:
-    """The page has everything in it: no address is loaded from."""
-    page = (trained.path / "report.html").read_text()
-    assert "<svg" in page
-    for loading in ("src=", "<link", "<script", "@import", "url(http"):
-        assert loading not in page
+    """The page has everything in it: no address is loaded from, and it is of this run."""
+    page = assert_sound((trained.path / "report.html").read_text(encoding="utf-8"))
+    assert f"{100 * trained.scores.accuracy_mean:.1f} ±" in page.said
+    assert "Features" in page.said
+
+
+def test_what_features_are_worth_is_kept_by_split(trained: Trained) -> None:
+    """run.json has the loss of each statistic and coefficient on each fold's test clips, and of nothing else."""
+    found = trained.document["importance"]["folds"]
+    assert set(found["statistic"]) == {"mean", "std"}
+    assert set(found["coefficient"]) == {str(i) for i in range(6)}
+    assert all(set(splits) == {"1", "2", "3"} for kind in found.values() for splits in kind.values())
+    assert max(value for splits in found["statistic"].values() for value in splits.values()) > 0.1
 
 
 def test_training_needs_no_cluster_and_no_audio(store: str, tmp_path: Path) -> None:

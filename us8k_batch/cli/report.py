@@ -8,15 +8,15 @@ from us8k_batch.cli.base import Output, command
 
 
 @command("report", "us8k report features/ --dataset UrbanSound8K --out report.html")
-@click.argument("targets", metavar="STORE", nargs=-1, required=True)
+@click.argument("targets", metavar="STORE|RUN...", nargs=-1, required=True)
 @click.option(
     "--out", required=True, metavar="FILE.html", help="The page; a local file, which is replaced if it is there."
 )
 @click.option(
-    "--dataset", metavar="DATASET", help="What STORE was made from: then single clips can be seen and heard."
+    "--dataset", metavar="DATASET", help="What the store was made from: then single clips can be seen and heard."
 )
 def report(output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None) -> int:
-    """Write one self-contained HTML page about STORE.
+    """Write one self-contained HTML page about STORE, about a RUN, or about several RUNs side by side.
 
     It needs no network and stays below 15 MB, whatever the size of the dataset.
     """

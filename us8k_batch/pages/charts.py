@@ -47,6 +47,7 @@ def lines(
     x: str,
     y: str,
     height: int = 300,
+    x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     markers: bool = False,
     diagonal: bool = False,
@@ -64,8 +65,8 @@ def lines(
         What the axes are, with units.
     height : int
         Pixels.
-    y_range : (float, float), optional
-        Ends of the vertical axis; what the values need otherwise.
+    x_range, y_range : (float, float), optional
+        Ends of the axes; what the values need otherwise.
     markers : bool
         Mark the points.
     diagonal : bool
@@ -76,7 +77,7 @@ def lines(
     points = [point for line in series.values() for point in line]
     if not points:
         return Markup("<p>{}: nothing to draw</p>").format(alternative)
-    across = _axis([point[0] for point in points])
+    across = _axis([point[0] for point in points] if x_range is None else list(x_range))
     up = _axis([point[1] for point in points] if y_range is None else list(y_range))
     bottom = height - 44
     place_x = _scale(across, LEFT, WIDTH - RIGHT)

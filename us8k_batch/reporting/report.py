@@ -1,4 +1,4 @@
-"""Write the page that is asked for: of a store, or of a run."""
+"""Write the page that is asked for: of a store, of a run, or of several runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Report:
     out: str
     """Where it is."""
     kind: str
-    """What it is of: ``store``."""
+    """What it is of: ``store``, ``run`` or ``runs``."""
     bytes: int
     """Its size."""
 
@@ -35,12 +35,12 @@ def report(
     dataset: str | None = None,
     say: Callable[[str], None] = lambda message: None,  # noqa: ARG005  # the signature
 ) -> Report:
-    """Write one self-contained HTML page about a store.
+    """Write one self-contained HTML page about a store, a run, or several runs side by side.
 
     Parameters
     ----------
     targets : sequence of str
-        One store: a path or URL.
+        One store: a path or URL; or one run directory or more.
     out : str
         Local file to write; an older one is replaced.
     dataset : str, optional
@@ -55,17 +55,49 @@ def report(
     Raises
     ------
     RequestError
-        If a target is no store, or the page cannot be written.
+        If a target is neither, or the page cannot be written.
+    DamageError
+        If a run or a published table is not what was written.
     """
-    if len(targets) != 1:
-        raise RequestError(f"{len(targets)} targets: expected one store")
-    (target,) = targets
-    if is_run(target):
-        raise RequestError(f"{target}: is a run; its page is {target}/report.html")
-    page = store_page(target, dataset, say)
-    return Report(out, "store", write_page(Path(out), page))
+    runs = [target for target in targets if is_run(target)]
+    if len(targets) > 1 and len(runs) < len(targets):
+        other = next(target for target in targets if target not in runs)
+        raise RequestError(f"{len(targets)} targets: expected one store, or runs, but {other} is no run")
+    _refuse_inside(out, runs)
+    if len(runs) > 1:
+        kind, page = "runs", _runs_page(runs, say)
+    elif runs:
+        kind, page = "run", _run_page(runs[0], say)
+    else:
+        kind, page = "store", store_page(targets[0], dataset, say)
+    return Report(out, kind, write_page(Path(out), page))
 
 
 def is_run(target: str) -> bool:
     """Tell whether a path is a run directory's."""
     return (Path(target) / "run.json").is_file()
+
+
+def _runs_page(runs: Sequence[str], say: Callable[[str], None]) -> str:
+    # What makes such a page needs the train extra, which the page of a store does without.
+    from us8k_batch.training.compare import compare
+    from us8k_batch.training.compare_page import compare_page
+
+    say(f"comparing {len(runs)} runs")
+    return compare_page(compare(runs))
+
+
+def _run_page(run: str, say: Callable[[str], None]) -> str:
+    from us8k_batch.training.page import run_page
+    from us8k_batch.training.rundir import load_run
+
+    say(f"checking the files of {run}")
+    loaded = load_run(run)
+    return run_page(loaded.path, loaded.document, remarks=loaded.warnings)
+
+
+def _refuse_inside(out: str, runs: Sequence[str]) -> None:
+    """Refuse to write into a run, whose files have digests."""
+    for run in runs:
+        if Path(out).resolve().is_relative_to(Path(run).resolve()):
+            raise RequestError(f"{out}: lies in the run {run}, whose files have digests; choose another --out")

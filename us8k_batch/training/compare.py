@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib import resources
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from us8k_batch.errors import RequestError
-from us8k_batch.training.paired import corrected_t_test, holm
-from us8k_batch.training.rundir import Run, load_run
+from us8k_batch.training.anchors import Anchor, Published, published_for
+from us8k_batch.training.paired import corrected_interval, corrected_t_test, holm
+from us8k_batch.training.rundir import DOCUMENT, Run, load_run
+from us8k_batch.training.shape import refuse_other
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class Line:
     published: bool
     """Whether it was measured by others, with other features."""
     note: str = ""
+    folds: Mapping[str, float] = field(default_factory=dict)
+    """Accuracy by split; empty for what was published."""
+    behind: tuple[float, float, float] | None = None
+    """Mean difference to the best run over the splits, negative where it is worse, and the ends of its 95 %
+    interval, corrected for the overlap of training sets but not for the number of runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +92,15 @@ def compare(paths: Sequence[str]) -> Comparison:
         raise RequestError("no run was given; expected one run directory or more")
     scored = sorted((_ranked(load_run(path)) for path in paths), key=lambda s: -s.scores["accuracy_mean"])
     p_values = holm([_p_value(scored[0], one) for one in scored[1:]])
-    lines = [_line(one, p) for one, p in zip(scored, [None, *p_values], strict=True)]
+    lines = [_line(one, scored[0], p) for one, p in zip(scored, [None, *p_values], strict=True)]
     notes = []
     if len({one.partition["digest"] for one in scored}) > 1:
         notes.append("not all runs were tested on the same clips: p is given only where they were")
     for dataset in _matching(scored):
-        lines += [_anchor(dataset, anchor) for anchor in dataset["anchors"]]
-        notes.append(f"published: other features, the predefined folds of all {dataset['clips']} clips")
-        if any(one.run.document["clips"] != dataset["clips"] for one in scored):
-            notes.append(f"these runs are not of the {dataset['clips']} clips of {dataset['name']}")
+        lines += [_anchor(dataset, anchor) for anchor in dataset.anchors]
+        notes.append(f"published: other features, the predefined folds of all {dataset.clips} clips")
+        if any(one.run.document["clips"] != dataset.clips for one in scored):
+            notes.append(f"these runs are not of the {dataset.clips} clips of {dataset.name}")
     order = sorted(range(len(lines)), key=lambda i: -lines[i].accuracy)
     return Comparison(tuple(lines[i] for i in order), tuple(notes))
 
@@ -133,6 +138,7 @@ def _p(value: float | None) -> str:
 
 def _ranked(run: Run) -> _Score:
     document = run.document
+    refuse_other(document, f"{run.path}/{DOCUMENT}")
     protocol, scores, note = document["protocol"], document["scores"], ""
     if protocol == "article":
         article = document["article"]
@@ -146,16 +152,32 @@ def _ranked(run: Run) -> _Score:
 
 
 def _p_value(best: _Score, other: _Score) -> float | None:
-    partition = best.partition
-    if partition["digest"] != other.partition["digest"]:
+    paired = _paired(best, other)
+    return None if paired is None else corrected_t_test(*paired)
+
+
+def _behind(best: _Score, other: _Score) -> tuple[float, float, float] | None:
+    paired = None if best is other else _paired(best, other)
+    if paired is None:
         return None
+    first, second, share = paired
+    ends = corrected_interval(second, first, share)
+    mean = sum(b - a for a, b in zip(first, second, strict=True)) / len(first)
+    return None if ends is None else (mean, *ends)
+
+
+def _paired(best: _Score, other: _Score) -> tuple[list[float], list[float], float] | None:
+    """Return both accuracies by split, and how many clips were tested per clip learnt from; None for other splits."""
+    partition = best.partition
     names = list(best.scores["folds"])
-    share = sum(partition["test"][n] / partition["train"][n] for n in names) / len(names)
+    if partition["digest"] != other.partition["digest"] or set(names) != set(other.scores["folds"]):
+        return None
+    share = sum(partition["test"][n] / max(1, partition["train"][n]) for n in names) / len(names)
     first, second = ([scores["folds"][n] for n in names] for scores in (best.scores, other.scores))
-    return corrected_t_test(first, second, share)
+    return first, second, share
 
 
-def _line(one: _Score, p_value: float | None) -> Line:
+def _line(one: _Score, best: _Score, p_value: float | None) -> Line:
     document, scores = one.run.document, one.scores
     interval = scores["accuracy_interval"]
     return Line(
@@ -170,23 +192,24 @@ def _line(one: _Score, p_value: float | None) -> Line:
         p_value=p_value,
         published=False,
         note=one.note,
+        folds=dict(scores["folds"]),
+        behind=_behind(best, one),
     )
 
 
-def _matching(scored: Sequence[_Score]) -> list[dict[str, Any]]:
+def _matching(scored: Sequence[_Score]) -> tuple[Published, ...]:
     """Return the public datasets that have the classes of all these runs."""
-    text = resources.files("us8k_batch.training").joinpath("anchors.toml").read_text()
-    datasets: list[dict[str, Any]] = tomllib.loads(text)["dataset"]
-    return [d for d in datasets if all(one.run.document["classes"] == d["classes"] for one in scored)]
+    classes = scored[0].run.document["classes"]
+    return published_for(classes) if all(one.run.document["classes"] == classes for one in scored) else ()
 
 
-def _anchor(dataset: dict[str, Any], anchor: dict[str, Any]) -> Line:
+def _anchor(dataset: Published, anchor: Anchor) -> Line:
     return Line(
-        name=anchor["source"],
-        model=anchor["model"],
+        name=anchor.source,
+        model=anchor.model,
         features=None,
-        protocol=f"folds of {dataset['name']}",
-        accuracy=anchor["accuracy"] / 100,
+        protocol=f"folds of {dataset.name}",
+        accuracy=anchor.accuracy,
         std=None,
         interval=None,
         macro_f1=None,

@@ -1,179 +1,200 @@
-"""report.html of a run: one page that needs no network, made from what run.json and the figures say."""
+"""The page of a run, ``report.html`` in its folder: how good it is, where it fails, and how to make it again."""
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from us8k_batch.training.spaces import describe
+from markupsafe import Markup
 
-STYLE = """
-:root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#e3e6ea;--soft:#f2f4f6;--note:#fff6dd;--edge:#d9a400}
-@media(prefers-color-scheme:dark){
-:root{--ink:#d9dee4;--paper:#14171b;--line:#31373e;--soft:#22272d;--note:#332b12;--edge:#b98e0d}
-figure svg{filter:invert(.92) hue-rotate(180deg)}}
-body{font:15px/1.45 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;
-color:var(--ink);background:var(--paper)}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}.big{font-size:2rem}
-.wide{overflow-x:auto}table{border-collapse:collapse}
-td,th{padding:.2rem 1.2rem .2rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td{overflow-wrap:anywhere}td:first-child{white-space:nowrap}td:last-child:not(.n){min-width:14rem}
-.warning{background:var(--note);border-left:4px solid var(--edge);padding:.4rem .8rem;margin:.4rem 0}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(28rem,100%),1fr));gap:1rem;align-items:start}
-figure{margin:0}figure svg{width:100%;height:auto}
-"""
+from us8k_batch.pages.shell import Section, card, code, facts, folded, grid, note, render_page
+from us8k_batch.pages.tables import Number, pairs, percent, table
+from us8k_batch.training import page_models, page_scores, rundir
+from us8k_batch.training.curves import read_curves
+from us8k_batch.training.mistakes import worst_mistakes
+from us8k_batch.training.page_scores import ends, joined, spread
+from us8k_batch.training.reproduce import command_of
+from us8k_batch.training.shape import refuse_other
+
+MOST_MISTAKES = 24
+"""Mistakes that are shown."""
 
 
-def write_page(file: Path, document: dict[str, Any], figures: Path) -> None:
-    """Write the page.
+def run_page(
+    folder: Path,
+    document: Mapping[str, Any],
+    *,
+    heard: Mapping[str, Markup] | None = None,
+    remarks: Sequence[str] = (),
+) -> str:
+    """Make the page.
 
     Parameters
     ----------
-    file : Path
-        Where to.
-    document : dict
-        What ``run.json`` will say, without the digests.
-    figures : Path
-        Folder with the run's SVG figures, which go into the page.
+    folder : Path
+        The run directory; its curves and predictions are read, its figures are not: they may come from a stranger.
+    document : mapping
+        What its ``run.json`` says; without digests while the run is being written.
+    heard : mapping of str to Markup, optional
+        Players by clip_id, of some of the clips that `mistakes_of` names.
+    remarks : sequence of str
+        What a reader should know besides, such as other versions here than where the run was made.
+
+    Returns
+    -------
+    str
+        A whole HTML document that needs no network.
+
+    Raises
+    ------
+    DamageError
+        If something is not what a run writes.
     """
-    scores = document["scores"]
-    features, protocol = document["features"]["name"], document["protocol"]
-    parts = [
-        f"<h1>{_text(document['model'])} on {_text(features)}, {_text(protocol)}</h1>",
-        f'<p><span class="big">{_percent(scores["accuracy_mean"])}</span> {_spread(document)}</p>',
-        *(f'<p class="warning">{_text(warning)}</p>' for warning in document["warnings"]),
-        *_article(document.get("article")),
-        *_tuning(document.get("tuning"), scores),
-        "<h2>Splits</h2>",
-        _table(
-            ("split", "clips", "accuracy"),
-            ((name, scores["clips"][name], value) for name, value in scores["folds"].items()),
-        ),
-        "<h2>Classes</h2>",
-        _table(
-            ("class", "clips", "precision", "recall", "F1"),
-            (
-                (name, one["clips"], one["precision"], one["recall"], one["f1"])
-                for name, one in scores["per_class"].items()
-            ),
-        ),
-        "<h2>Figures</h2>",
-        '<div class="figures">',
-        *(f"<figure>{_inline(svg)}</figure>" for svg in sorted(figures.glob("*.svg"))),
-        "</div>",
-        "<h2>How</h2>",
-        _table(("", ""), _how(document)),
+    refuse_other(document, f"{folder}/{rundir.DOCUMENT}")
+    protocol = shown_protocol(document)
+    scores = scores_of(document, protocol)
+    classes, article = document["classes"], document.get("article")
+    sections = [Section("The tutorial's number", tuple(_article(document)))] if article else []
+    sections += [Section("Folds", tuple(page_scores.folds(document, protocol, scores)))]
+    published = tuple(page_scores.published(document, protocol, scores))
+    sections += [Section("Published", published)] if published else []
+    sections += [
+        Section("Confusion", tuple(page_scores.confusion(classes, scores))),
+        Section("Classes", tuple(page_scores.by_class(classes, scores))),
+        Section("Calibration", tuple(page_scores.calibration(scores))),
     ]
-    body = "\n".join(parts)
-    title = _text(f"{document['model']}, {document['protocol']}")
-    file.write_text(
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f"<style>{STYLE}</style>\n{body}\n</html>\n",
-        encoding="utf-8",
-    )
+    curves = read_curves(folder / rundir.METRICS)
+    shown = [name for name in (protocol, document["protocol"]) if name in curves]
+    if shown:
+        parts = [part for name in dict.fromkeys(shown) for part in page_models.learning(curves[name], name)]
+        sections.append(Section("Learning", tuple(parts)))
+    worth = (document.get("importance") or {}).get(protocol)
+    if worth:
+        sections.append(Section("Features", tuple(page_models.importance(worth))))
+    if document.get("tuning"):
+        sections.append(Section("Tuning", tuple(page_models.tuning(document["tuning"], scores))))
+    worst = worst_mistakes(folder / rundir.PREDICTIONS, protocol, MOST_MISTAKES)
+    sections += [
+        Section("Mistakes", tuple(page_models.mistakes(worst, heard or {}))),
+        Section("How to make it again", tuple(_again(document))),
+    ]
+    title = f"{document['model']} on {document['features']['name']}, {document['protocol']}"
+    return render_page(title, sections, lead=list(_lead(document, protocol, scores, remarks)))
 
 
-def _article(article: dict[str, Any] | None) -> list[str]:
+def shown_protocol(document: Mapping[str, Any]) -> str:
+    """Return the protocol whose scores are shown: the honest one where the run's own is the article's."""
+    honest = (document.get("article") or {}).get("honest_protocol")
+    return str(honest if honest in document["beside"] else document["protocol"])
+
+
+def scores_of(document: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
+    """Return a run's scores under one of its protocols."""
+    scores: Mapping[str, Any] = document["beside"].get(protocol, document["scores"])
+    return scores
+
+
+def _lead(
+    document: Mapping[str, Any], protocol: str, scores: Mapping[str, Any], remarks: Sequence[str]
+) -> Iterator[Markup | str]:
+    article = document.get("article")
     if article is None:
-        return []
-    shared = article["shared_clips"]
-    leak = "unknown" if shared is None else f"{shared} of {article['test_clips']}"
-    rows = (
-        ("before training, test clips", article["pretraining_accuracy"]),
-        ("training clips", article["train_accuracy"]),
-        ("test clips of the random split", article["test_accuracy"]),
-        ("of which share a recording with a training clip", leak),
-        (f"honest ({article['honest_protocol'] or 'cannot be had'})", article["honest_accuracy"]),
+        yield Markup(
+            '<p><span class="big">{}</span> accuracy, mean ± standard deviation over {} splits ({})</p>'
+        ).format(spread(scores), len(scores["folds"]), protocol)
+    elif article["honest_protocol"] is None:
+        yield Markup(
+            '<p><span class="big">{}</span> of a random split; <b>no honest score can be had</b></p>'
+        ).format(percent(article["test_accuracy"]))
+    else:
+        yield Markup(
+            '<p><span class="big">{}</span> honest ({}), where the tutorial\'s random split says <b>{}</b></p>'
+        ).format(spread(scores), protocol, percent(article["test_accuracy"]))
+    yield facts(
+        [
+            ("95 % interval of the mean", ends(scores) or "one split only"),
+            ("macro-F1", f"{scores['macro_f1']:.3f}"),
+            ("calibration error", f"{scores['expected_calibration_error']:.3f}"),
+            ("always the largest class", percent(page_scores.chance(scores))),
+            ("clips", f"{document['clips']:,}"),
+            ("classes", f"{len(document['classes']):,}"),
+        ]
     )
-    return ["<h2>The tutorial's numbers, and the honest one</h2>", _table(("", "accuracy"), rows)]
+    for warning in [*document["warnings"], *remarks]:
+        yield note(warning)
 
 
-def _tuning(tuning: dict[str, Any] | None, scores: dict[str, Any]) -> list[str]:
-    if tuning is None:
-        return []
-    rows = (
+def _article(document: Mapping[str, Any]) -> Iterator[Markup | str]:
+    article = document["article"]
+    shared, clips, honest = article["shared_clips"], article["test_clips"], article["honest_protocol"]
+    if shared is None:
+        leak = (
+            "The dataset does not say which recording a clip was cut from: how many test clips the model knows by "
+            "another slice of the same recording is unknown, which is not none."
+        )
+    else:
+        leak = (
+            f"{percent(shared / max(1, clips))} of the test clips of this random split are slices of a recording of "
+            "which the model has learnt another slice: the number also says how well it recognises recordings."
+        )
+    yield note(leak)
+    rows: list[tuple[Any, ...]] = [
+        ("before training, test clips", percent(article["pretraining_accuracy"])),
+        ("clips learnt from", percent(article["train_accuracy"])),
+        ("test clips of the random split: the tutorial's number", percent(article["test_accuracy"])),
         (
-            name,
-            scores["folds"][name],
-            one["accuracy"],
-            one["default_accuracy"],
-            one["trial"],
-            one["finished"],
-            one["pruned"],
-            describe(tuning["space"], one["parameters"]),
-        )
-        for name, one in tuning["splits"].items()
-    )
-    head = ("fold", "tested", "searched", "defaults", "trial", "finished", "given up", "best parameters")
-    return [
-        "<h2>Tuning</h2>",
-        "<p>The parameters of each fold were chosen on the other folds alone. <i>tested</i> is the accuracy on the "
-        "fold itself. <i>searched</i> is the accuracy of the best trial on the folds that it was chosen on, so it is "
-        "too good to be quoted; <i>defaults</i> is that of the default parameters there, which are trial 0.</p>",
-        _table(head, rows),
+            "of which share a recording with a clip learnt from",
+            Number("unknown" if shared is None else f"{shared:,} of {clips:,}"),
+        ),
+        (
+            f"honest ({honest})" if honest else "honest: cannot be had",
+            spread({"accuracy_mean": article["honest_accuracy"], "accuracy_std": article["honest_std"]})
+            if article["honest_accuracy"] is not None
+            else None,
+        ),
     ]
+    yield table(("", "accuracy"), rows, caption="What the tutorial prints, and what it does not")
+    if honest:
+        yield f"All that follows is of {honest}, which does not leak."
 
 
-def _how(document: dict[str, Any]) -> list[tuple[str, Any]]:
-    store = document["store"]
-    parameters = ", ".join(f"{name}={value}" for name, value in document["parameters"].items())
-    tuned = " (where not tuned)" if document.get("tuning") else ""
-    return [
-        ("store", store["url"]),
-        ("snapshot", store["snapshot_id"]),
-        ("clips", str(document["clips"])),
-        (f"parameters{tuned}", parameters),
-        ("features", ", ".join(document["features"]["statistics"]) or document["features"]["name"]),
-        ("seed", str(document["seed"])),
-        ("made", document["created"]),
-    ]
-
-
-def _spread(document: dict[str, Any]) -> str:
-    scores, article = document["scores"], document.get("article")
-    if article is not None:
-        honest, protocol = article["honest_accuracy"], article["honest_protocol"]
-        beside = (
-            f"honest: <b>{_percent(honest)}</b> ({_text(protocol)})" if protocol else "no honest score can be had"
-        )
-        return f"of the test clips of a random split; {beside}"
-    low, high = scores["accuracy_interval"]
-    return (
-        f"± {100 * scores['accuracy_std']:.1f} over {len(scores['folds'])} splits, "
-        f"95 % interval {100 * low:.1f} to {100 * high:.1f} %; macro-F1 {scores['macro_f1']:.3f}"
+def _again(document: Mapping[str, Any]) -> Iterator[Markup | str]:
+    store, protocol = document["store"], document["protocol"]
+    yield "This command, on the same publication of the store and with the same versions, gives the same numbers:"
+    yield code(command_of(document))
+    yield pairs(
+        [
+            ("store", store["url"]),
+            ("publication", store["snapshot_id"]),
+            ("clips in the test sets", f"sha256 {document['splits'][protocol]['digest']}"),
+            ("seed", str(document["seed"])),
+            ("features", joined(document["features"]["statistics"]) or document["features"]["name"]),
+            ("made", document["created"]),
+            ("on", joined(f"{name} {value}" for name, value in (document.get("machine") or {}).items()) or None),
+            ("trials at a time" if document.get("tuning") else "splits at a time", str(document["jobs"])),
+            ("seconds", joined(f"{name} {spent:,.1f}" for name, spent in document["seconds"].items())),
+            ("run", f"sha256 {document['digest']}" if document.get("digest") else "its digest stands in run.json"),
+        ]
     )
+    versions = document.get("versions") or rundir.versions()
+    cards = [
+        card("Parameters of the model", pairs(_values(document["parameters"]))),
+        card("Versions that the models were made with", pairs(versions.items())),
+    ]
+    for i, engine in enumerate(store["versions"]):
+        which = "" if len(store["versions"]) == 1 else f" ({i + 1} of {len(store['versions'])})"
+        cards.append(card(f"Versions that the features were made with{which}", pairs(engine.items())))
+    yield grid(cards)
+    yield folded(
+        "What was computed of each clip",
+        table(("parameter", "value"), _values(store["config"]), caption="Parameters of the features"),
+    )
+    if document.get("files"):
+        listed = table(("file", "sha256"), document["files"].items(), caption="Files of the run")
+        yield folded(f"Digests of all {len(document['files']):,} files", listed)
 
 
-def _inline(svg: Path) -> str:
-    text = svg.read_text(encoding="utf-8")
-    # An XML declaration and document type have no place inside a page, and ids must differ between figures.
-    figure = text[text.index("<svg") :]
-    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{svg.stem}-", figure)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Make a table; a float, or None, is a share that is shown in per cent. Numbers are aligned at their right."""
-    values = [list(row) for row in rows]
-    numeric = [any(v is None or isinstance(v, int | float) for v in column) for column in zip(*values, strict=True)]
-    kinds = [' class="n"' if one else "" for one in numeric or [False] * len(head)]
-    titles = "".join(f"<th{kind}>{_text(name)}</th>" for name, kind in zip(head, kinds, strict=True))
-    lines = ("".join(f"<td{kind}>{_cell(v)}</td>" for v, kind in zip(row, kinds, strict=True)) for row in values)
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="wide"><table><tr>{titles}</tr>\n{body}</table></div>'
-
-
-def _cell(value: Any) -> str:
-    return _percent(value) if value is None or isinstance(value, float) else _text(value)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
+def _values(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        yield name, joined(value) if isinstance(value, list) else str(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from us8k_batch.errors import RequestError
+from us8k_batch.pages.shell import write_page
 from us8k_batch.training import rundir
 from us8k_batch.training.article import ArticleScores, article_scores
 from us8k_batch.training.data import Dataset, load_dataset
 from us8k_batch.training.evaluate import Evaluated, Fitted, Task, evaluate
 from us8k_batch.training.featuresets import FeatureSet
 from us8k_batch.training.figures import draw_figures
+from us8k_batch.training.importance import Layout, summarise
 from us8k_batch.training.inputs import choose_features, load_inputs
 from us8k_batch.training.metrics import Scores
 from us8k_batch.training.models import ModelSpec, get_model, with_parameters
 from us8k_batch.training.outputs import describe_partition, write_metrics, write_predictions
-from us8k_batch.training.page import write_page
+from us8k_batch.training.page import run_page
 from us8k_batch.training.splits import Splits, make_splits
 
 Tell = Callable[[str], None]
@@ -146,6 +150,7 @@ def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned:
             y=data.y,
             groups=data.groups,
             models=folder / rundir.MODELS,
+            layout=Layout(statistics=features.statistics, n_mfcc=data.config.n_mfcc),
         )
         evaluated = [evaluate(task, splits, data.classes, jobs, _teller(splits, tell)) for splits in planned]
         clock.lap("evaluate")
@@ -159,12 +164,20 @@ def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned:
             "warnings": [*warnings, *_without_crossing(evaluated[0])],
             "created": began.isoformat(timespec="seconds"),
             "jobs": jobs,
+            "allow_incomplete": options.allow_incomplete,
+            "machine": {
+                "Python": platform.python_version(),
+                "system": platform.system(),
+                "processor": platform.machine(),
+            },
             "seconds": clock.laps,
         }
         write_metrics(folder / rundir.METRICS, evaluated)
         write_predictions(folder / rundir.PREDICTIONS, data, evaluated)
         draw_figures(evaluated[0].scores, data.classes, folder / rundir.FIGURES)
-        write_page(folder / rundir.REPORT, document, folder / rundir.FIGURES)
+        # As run.json will say it, so that the page is the same whoever makes it.
+        document = json.loads(json.dumps(document, allow_nan=False))
+        write_page(folder / rundir.REPORT, run_page(folder, document))
         clock.lap("write")
         document = rundir.finish(folder, document)
     return Trained(path, document, evaluated[0].scores, article)
@@ -252,6 +265,10 @@ def _describe(
         "scores": main.scores.to_dict(),
         "scores_without_crossing": main.without_crossing and main.without_crossing.to_dict(),
         "beside": {each.splits.protocol: each.scores.to_dict() for each in evaluated[1:]},
+        "importance": {
+            each.splits.protocol: summarise({one.split.name: one.importances for one in each.fitted})
+            for each in evaluated
+        },
         "models": [
             {"file": f"{rundir.MODELS}/{one.model}", "protocol": each.splits.protocol, "split": one.split.name}
             for each in evaluated
