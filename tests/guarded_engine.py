@@ -20,6 +20,7 @@ from us8k_batch.config import RES_TYPES, FeatureConfig
 from us8k_batch.features.audio import decode
 from us8k_batch.features.fast import buffers, engine
 from us8k_batch.features.fast.ways import Route, choose_route
+from us8k_batch.features.fast.words import pack
 from us8k_batch.features.mfcc import compute_mfcc
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -77,7 +78,7 @@ def main(side: str, seed: int, n_configs: int) -> None:
 
     def make(config: FeatureConfig) -> engine.FastEngine:
         fast = engine.FastEngine(config, lambda _header: None, plain=lambda _data: None)
-        fast._tables = all_guarded(fast._tables, side)
+        fast._tables = pack(all_guarded(fast._tables.values, side))
         return fast
 
     def compute(fast: engine.FastEngine, **options: Any) -> None:

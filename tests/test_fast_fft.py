@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from us8k_batch.features.fast.buffers import aligned
-from us8k_batch.features.fast.fft import ROW, forward, inverse, make_plan
-from us8k_batch.features.fast.lanes import LANES
+from us8k_batch.features.fast.fft import LANES, ROW, make_plan
+from us8k_batch.features.fast.kernels.fft import forward, inverse
 
 SIZES = [2**n for n in range(1, 14)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.features.fast.jit import kernel
-from us8k_batch.features.fast.lanes import (
-    LANES,
+from us8k_batch.features.fast.fft import LANES
+from us8k_batch.features.fast.kernels.jit import kernel
+from us8k_batch.features.fast.kernels.lanes import (
     largest,
     load,
     load_columns,

@@ -10,18 +10,12 @@ from hypothesis import strategies as st
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import audio
-from us8k_batch.features.engine import make_engine
+from us8k_batch.features.fast.arguments import FLOAT32, INT16, INT24, Source, source_of
 from us8k_batch.features.fast.buffers import aligned
-from us8k_batch.features.fast.mono import FLOAT32, INT16, INT24, read_mono
+from us8k_batch.features.fast.library import load_library
 from us8k_batch.features.fast.wav import read_wav
 
 ENCODINGS = {"PCM_16": INT16, "PCM_24": INT24, "FLOAT": FLOAT32}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _kernels() -> None:
-    """Load the kernels from where they are kept."""
-    make_engine(FeatureConfig(max_seconds=1.0), "auto")
 
 
 @settings(max_examples=100, derandomize=True)
@@ -42,7 +36,8 @@ def test_any_part_of_a_clip(subtype: str, channels: int, n_samples: int, first: 
     assert wav is not None
     mono = aligned(size)
     mono.fill(np.nan)
-    assert read_mono(wav.values, ENCODINGS[subtype], channels, n_samples, first, mono)
+    source = Source(wav.values, ENCODINGS[subtype], channels, n_samples, n_samples)
+    assert load_library().read_mono(source, first, mono)
     expected = [whole[i] if 0 <= i < n_samples else 0 for i in range(first, first + size)]
     assert np.array_equal(mono, np.array(expected, dtype=np.float32))
 
@@ -57,7 +52,5 @@ def test_what_is_not_usual(value: float, usual: bool, channels: int) -> None:
     for place in (0, 1, 17, 63):
         values = np.zeros((64, channels), dtype=np.float32)
         values[place] = value
-        raw = values.reshape(-1).view(np.uint8)
-        raw.flags.writeable = False
-        assert read_mono(raw, FLOAT32, channels, 64, 0, aligned(64)) == usual
-        assert read_mono(raw, FLOAT32, channels, 64, place + 1, aligned(64))
+        assert load_library().read_mono(source_of(values), 0, aligned(64)) == usual
+        assert load_library().read_mono(source_of(values), place + 1, aligned(64))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from us8k_batch.config import FeatureConfig
-from us8k_batch.features.fast.lanes import LANES
+from us8k_batch.features.fast.fft import LANES
 from us8k_batch.features.fast.spectrum import make_tables
 from us8k_batch.features.mel import cosine_transform, mel_filters
 

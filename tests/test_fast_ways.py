@@ -13,19 +13,12 @@ from numpy.typing import NDArray
 
 from us8k_batch.config import RES_TYPES, FeatureConfig
 from us8k_batch.features import audio
-from us8k_batch.features.engine import make_engine
 from us8k_batch.features.fast import halve, phases
-from us8k_batch.features.fast.extract import COPY, HALVE, PHASES, source_of
+from us8k_batch.features.fast.arguments import COPY, HALVE, PHASES, source_of
 from us8k_batch.features.fast.taps import load_window
 from us8k_batch.features.fast.ways import choose_route, count_results, halve_with, resample
 
 CLOSE = 2e-6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _kernels() -> None:
-    """Load the kernels from where they are kept."""
-    make_engine(FeatureConfig(max_seconds=1.0), "auto")
 
 
 def ours(samples: NDArray[np.float32], rate: int, config: FeatureConfig) -> NDArray[np.float32]:

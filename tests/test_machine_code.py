@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -12,40 +13,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import numba
-import numpy as np
 import pytest
 
 import us8k_batch
-from us8k_batch.features.fast.jit import kernel
-from us8k_batch.features.fast.machine_code import MachineCode, make_private, open_machine_code
+from us8k_batch.features.fast import machine_code
+from us8k_batch.features.fast.library import load_library
+from us8k_batch.features.fast.machine_code import FILE, MachineCode, make_private, open_machine_code
 
-ARGUMENTS = np.arange(3.0), 2.0
+CODE = bytes(range(256)) * 40
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
 
 
-def _scale(values: Any, factor: Any) -> Any:
-    return factor * values.sum()
-
-
-def make_kernel() -> Any:
-    """Make a small kernel that is not compiled yet, as in a fresh process."""
-    return kernel(_scale)
-
-
-def load_small(folder: Path | None) -> Any:
-    """Load or compile the small kernel, and see that it works."""
-    small = make_kernel()
-    MachineCode(folder).load(small, *ARGUMENTS)
-    assert small(*ARGUMENTS) == 6.0
-    return small
-
-
-def hits(small: Any) -> int:
-    """Count what was loaded instead of compiled."""
-    return sum(small.stats.cache_hits.values())
+def must_not_compile() -> bytes:
+    """Fail instead of compiling."""
+    raise AssertionError("compiled")
 
 
 @pytest.fixture
@@ -65,136 +47,161 @@ def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/proc")
 
 
-# --- the real kernels, compiled once for all of these ---
+# --- the real kernels ---
 
 PROGRAM = """
-import json
+import json, sys
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.engine import make_engine
-from us8k_batch.features.fast.extract import extract
+from us8k_batch.features.fast import library
+from us8k_batch.features.fast.machine_code import open_machine_code
+library._compile = sys.stdin.buffer.read
 make_engine(FeatureConfig(max_seconds=4.0), "auto")
-count = lambda counts: sum(counts.values())
-print(json.dumps([count(extract.stats.cache_hits), count(extract.stats.cache_misses), extract.stats.cache_path]))
+heavy = [name for name in ("numba", "librosa", "scipy", "dask", "pandas") if name in sys.modules]
+print(json.dumps([library.load_library().compiled, str(open_machine_code().folder), heavy]))
 """
 
 
-def start_engine(environment: dict[str, str]) -> tuple[int, int, Path]:
-    """Make an engine in a process of its own; return kernels loaded and compiled, and where they are kept."""
+def start_engine(environment: dict[str, str], code: bytes) -> tuple[bool, Path]:
+    """Make an engine in a process of its own, with this instead of a compiler; return if it was asked, and where.
+
+    It imports nothing heavy.
+    """
     command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **environment})
-    loaded, compiled, path = json.loads(done.stdout)
-    return loaded, compiled, Path(path)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, input=code, env={**os.environ, **environment})
+    compiled, path, heavy = json.loads(done.stdout)
+    assert not heavy
+    return compiled, Path(path)
 
 
 def test_a_read_only_home_and_a_second_process(tmp_path: Path) -> None:
     """Without a home that can be written, kernels are kept among temporary files, and the next process loads."""
+    load_library()
+    code, _ = open_machine_code().load(must_not_compile)
     environment = {"HOME": "/proc/nobody", "XDG_CACHE_HOME": "", "NUMBA_CACHE_DIR": "", "TMPDIR": str(tmp_path)}
-    loaded, compiled, path = start_engine(environment)
-    assert (loaded, compiled) == (0, 1)
-    folder = path.parent
+    compiled, folder = start_engine(environment, code)
+    assert compiled
     assert folder.parent == tmp_path / f"us8k-batch-{os.geteuid()}"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert start_engine(environment) == (1, 0, path)
+    assert start_engine(environment, b"") == (False, folder)
 
 
-def test_changed_sources_have_another_folder(tmp_path: Path) -> None:
-    """Machine code of other sources is never loaded: it lies in a folder of another name."""
-    program = "from us8k_batch.features.fast.machine_code import open_machine_code as o; print(o().folder)"
+def test_what_code_depends_on_has_another_folder(tmp_path: Path) -> None:
+    """Machine code of other sources, processors or settings is never loaded: it lies in a folder of another name."""
+    program = """
+import json, os, sys
+from us8k_batch.features.fast import machine_code
+name = lambda: str(machine_code.open_machine_code().folder)
+names = [name(), name()]
+for source in json.loads(sys.argv[1]):
+    with open(source, "a") as file:
+        file.write("# changed")
+    names.append(name())
+os.environ["NUMBA_OPT"] = "1"
+names.append(name())
+machine_code.name_processor = lambda: ("another", "")
+names.append(name())
+machine_code._version_of_numba = lambda: []
+names.append(name())
+print(json.dumps(names))
+"""
     package = tmp_path / "us8k_batch"
     shutil.copytree(Path(us8k_batch.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = [str(package / "features" / "fast" / name) for name in ("fft.py", "kernels/lanes.py")]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": ""}
-
-    def name() -> str:
-        command = [sys.executable, "-c", program]
-        return subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, env=environment, cwd=tmp_path, text=True
-        ).stdout
-
-    before = name()
-    assert before.startswith(f"{tmp_path}/us8k-batch/kernels-")
-    assert name() == before
-    for source in ("fft.py", "lanes.py"):
-        with (package / "features" / "fast" / source).open("a") as file:
-            file.write("# changed\n")
-        assert name() != before
+    command = [sys.executable, "-c", program, json.dumps(sources)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment, cwd=tmp_path)
+    first, again, *others = json.loads(done.stdout)
+    assert first == again
+    assert first.startswith(f"{tmp_path}/us8k-batch/kernels-")
+    assert len({first, *others}) == 6
 
 
-# --- small kernels ---
+# --- keeping ---
 
 
-def test_the_next_process_loads(folder: Path) -> None:
-    """What one process compiled the next one loads."""
-    assert hits(load_small(folder)) == 0
-    assert hits(load_small(folder)) == 1
+def test_what_was_compiled_is_loaded(folder: Path) -> None:
+    """What one process compiled the next one loads; nothing else is left in the folder but the lock."""
+    assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
+    assert MachineCode(folder).load(must_not_compile) == (CODE, False)
+    assert sorted(path.name for path in folder.iterdir()) == [FILE, "lock"]
 
 
-def test_numbas_own_setting_stays(folder: Path) -> None:
-    """Where other numba code keeps its files is not changed."""
-    before = numba.config.CACHE_DIR
-    load_small(folder)
-    assert before == numba.config.CACHE_DIR
-
-
-@pytest.mark.parametrize("suffix", [".nbc", ".nbi"])
-@pytest.mark.parametrize("damage", ["emptied", "cut off", "zeros", "something else"])
-def test_damaged_files_are_compiled_anew(
-    damage: str, suffix: str, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("damage", ["emptied", "cut off", "zeros", "something else", "one bit"])
+def test_damaged_files_are_compiled_anew(damage: str, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that was cut off or overwritten costs a warning and a compilation, once."""
-    load_small(folder)
-    (path,) = folder.rglob(f"*{suffix}")
+    MachineCode(folder).load(lambda: CODE)
+    path = folder / FILE
     data = path.read_bytes()
     damaged = {
         "emptied": b"",
         "cut off": data[: len(data) // 2],
         "zeros": bytes(len(data)),
         "something else": b"else",
+        "one bit": data[:-1] + bytes([data[-1] ^ 1]),
     }
     path.write_bytes(damaged[damage])
-    assert hits(load_small(folder)) == 0
-    assert hits(load_small(folder)) == 1
+    assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
+    assert MachineCode(folder).load(must_not_compile) == (CODE, False)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) == 1 and str(folder) in warnings[0].getMessage()
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(warnings) == 1 and str(path) in warnings[0].getMessage()
 
 
 def test_what_cannot_be_kept_is_used_all_the_same(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where files cannot be written after all, as on a full disk, the kernel works, and a warning says why not."""
+    """Where files cannot be written after all, as on a full disk, the code is used, and a warning says why not."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
     try:
-        assert hits(load_small(folder)) == 0
+        assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert f"{folder}: OSError: [Errno {errno.EFBIG}]" in caplog.text
-    assert hits(load_small(folder)) == 0
+    assert f"cannot be kept in {folder}: [Errno {errno.EFBIG}]" in caplog.text
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+    assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
 
 
 def test_a_folder_that_vanishes(folder: Path) -> None:
-    """If somebody cleans up between opening and loading, the kernel works."""
+    """If somebody cleans up between opening and loading, the code is used."""
     shutil.rmtree(folder)
-    assert hits(load_small(folder)) == 0
+    assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
 
 
-def test_an_error_of_the_kernel_is_not_swallowed(folder: Path) -> None:
-    """What fails however often it is compiled is raised."""
-    with pytest.raises(numba.TypingError):
-        MachineCode(folder).load(make_kernel(), "text", 1.0)
+def test_an_error_of_the_compiler_is_not_swallowed(folder: Path) -> None:
+    """What fails is raised, and whoever comes next may compile."""
+    with pytest.raises(AssertionError, match="compiled"):
+        MachineCode(folder).load(must_not_compile)
+    assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
 
 
-def test_many_processes_at_once(folder: Path) -> None:
-    """Processes that start together with nothing kept all get the right kernel, and leave one that can be loaded."""
+def test_one_of_many_processes_compiles(folder: Path) -> None:
+    """Of processes that start together with nothing kept, one compiles; the others wait for it and load."""
     program = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_machine_code import load_small
+import sys, time
 from pathlib import Path
-load_small(Path({str(folder)!r}))
+from us8k_batch.features.fast.machine_code import MachineCode
+folder, number = Path({str(folder)!r}), sys.argv[1]
+def compile_slowly():
+    (folder / ("compiled-" + number)).touch()
+    while len(list(folder.glob("started-*"))) < 3:
+        time.sleep(0.01)
+    return b"from " + number.encode()
+(folder / ("started-" + number)).touch()
+print(MachineCode(folder).load(compile_slowly)[0].decode())
 """
-    processes = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
-    assert [process.wait() for process in processes] == [0, 0, 0]
-    assert hits(load_small(folder)) == 1
-    assert sorted(path.suffix for path in folder.rglob("*.*")) == [".nbc", ".nbi"]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, str(number)], stdout=subprocess.PIPE) for number in range(3)
+    ]
+    said = {process.communicate()[0] for process in processes}
+    (compiled,) = folder.glob("compiled-*")
+    assert said == {f"from {compiled.name[-1]}\n".encode()}
+
+
+def test_a_process_that_hangs_while_it_compiles(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, nobody waits for it any longer."""
+    monkeypatch.setattr(machine_code, "_PATIENCE", 0.1)
+    with (folder / "lock").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
 
 
 @pytest.mark.usefixtures("no_home")
@@ -204,7 +211,7 @@ def test_no_place_at_all(caplog: pytest.LogCaptureFixture) -> None:
     assert code.folder is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "XDG_CACHE_HOME" in caplog.text
-    assert hits(load_small(None)) == 0
+    assert code.load(lambda: CODE) == (CODE, True)
 
 
 @pytest.mark.usefixtures("no_home")

@@ -6,8 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import version
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,14 +122,23 @@ def numeric_versions(config: FeatureConfig, name: str) -> dict[str, str]:
     return {"engine": engine, "libsndfile": soundfile.__libsndfile_version__, **versions}
 
 
-_version = lru_cache(version)
-"""A package's version; finding it out takes milliseconds, and a run asks many times."""
+@cache  # finding it out takes milliseconds, and a run asks many times
+def _version(package: str) -> str:
+    """Return a package's version."""
+    from importlib.metadata import version
+
+    return version(package)
 
 
 def _make_fast(config: FeatureConfig, on_header: OnHeader) -> Engine:
     from us8k_batch.features.fast.engine import FastEngine
 
-    return FastEngine(config, on_header, _make_plain(config, _ignore))
+    plain = cache(_make_plain)  # when a clip needs it, which few do
+
+    def compute_plainly(data: FileBytes) -> Features:
+        return plain(config, _ignore)(data)
+
+    return FastEngine(config, on_header, compute_plainly)
 
 
 def _make_plain(config: FeatureConfig, on_header: OnHeader) -> Engine:

@@ -18,15 +18,14 @@ from us8k_batch.features import audio, pooling
 from us8k_batch.features.audio import FileBytes, OnHeader
 from us8k_batch.features.engine import Engine, Features
 from us8k_batch.features.fast import spectrum
+from us8k_batch.features.fast.arguments import FLOAT32, INT16, INT24, Source, Work, source_of
 from us8k_batch.features.fast.buffers import Buffer, aligned
-from us8k_batch.features.fast.extract import Source, Work, extract, make_signal, source_of
-from us8k_batch.features.fast.fft import ROW
+from us8k_batch.features.fast.fft import LANES, ROW
 from us8k_batch.features.fast.halve import BLOCK
-from us8k_batch.features.fast.lanes import LANES
-from us8k_batch.features.fast.machine_code import open_machine_code
-from us8k_batch.features.fast.mono import FLOAT32, INT16, INT24, read_mono
+from us8k_batch.features.fast.library import load_library
 from us8k_batch.features.fast.wav import read_wav
-from us8k_batch.features.fast.ways import Route, choose_route, count_results, make_copy
+from us8k_batch.features.fast.ways import Route, choose_route, count_results
+from us8k_batch.features.fast.words import pack
 
 _RATES = 16
 """Source rates whose filters are kept."""
@@ -50,7 +49,10 @@ class FastEngine:
         self._config = config
         self._on_header = on_header
         self._plain = plain
-        self._tables = spectrum.make_tables(config)
+        self._library = load_library()
+        self.compiled = self._library.compiled
+        """Whether this process compiled the kernels, instead of loading what another one had compiled."""
+        self._tables = pack(spectrum.make_tables(config))
         self._route = lru_cache(_RATES)(lambda rate: choose_route(rate, config))
         self._span = (LANES - 1) * config.hop_length + config.n_fft
         self._mono, self._samples, self._signal, self._decibels = Buffer(), Buffer(), Buffer(), Buffer()
@@ -59,7 +61,6 @@ class FastEngine:
         self._power = aligned(LANES * (config.n_fft // 2 + 2))
         self._power.fill(0)
         self._lane = aligned(LANES * LANES)
-        self._load_kernels()
         self._route(2 * config.sample_rate)  # the most frequent one
 
     def __call__(self, data: FileBytes) -> Features:
@@ -76,7 +77,8 @@ class FastEngine:
             source = self._resample(source, rate)
         decoded = time.perf_counter()
         mfcc = np.empty((self._config.n_mfcc, self._config.frames_of(n_samples)), dtype=np.float32)
-        if not extract(source, route.way, self._tables, self._work(route, mfcc.shape[1]), mfcc):
+        work = pack(self._work(route, mfcc.shape[1]))
+        if not self._library.extract(pack(source), route.packed, self._tables, work, mfcc):
             return self._plain(data)
         pooled = pooling.pool(mfcc, self._config.statistics)
         seconds = {"decode": decoded - start, "compute": time.perf_counter() - decoded}
@@ -101,7 +103,7 @@ class FastEngine:
     def _resample(self, source: Source, rate: int) -> Source:
         """Resample the whole clip by soxr or resampy."""
         mono = self._mono.at_least(source.n_samples)[: source.n_samples]
-        usual = read_mono(source.values, source.encoding, source.channels, source.n_samples, 0, mono)
+        usual = self._library.read_mono(source, 0, mono)
         made = audio.resample(mono, rate, self._config) if usual else mono
         return source_of(made[:, np.newaxis])
 
@@ -114,18 +116,4 @@ class FastEngine:
             power=self._power,
             decibels=self._decibels.at_least(-(-n_frames // LANES) * LANES * self._config.n_mels),
             lane=self._lane,
-        )
-
-    def _load_kernels(self) -> None:
-        """Load or compile; what is called first is a part of what comes later, and is not compiled again."""
-        if extract.signatures:  # type: ignore[attr-defined]
-            return
-        code = open_machine_code()
-        source = source_of(np.zeros((1, 1), dtype=np.float32))
-        route = make_copy(by_library=False)
-        work = self._work(route, 1)
-        code.load(read_mono, source.values, source.encoding, source.channels, source.n_samples, 0, work.lane)
-        code.load(make_signal, source, route.way, work, 0, 0)
-        code.load(
-            extract, source, route.way, self._tables, work, np.empty((self._config.n_mfcc, 1), dtype=np.float32)
         )

@@ -1,69 +1,100 @@
-"""Where compiled kernels are kept, so that one process per machine compiles and the others load.
+"""Where the kernels' machine code is kept, so that one process per machine compiles and the others load.
 
-Numba unpickles what it finds there and runs it. So the folder is our own and closed to everybody else, or there is
-none. Its name tells versions, processor and our sources: numba itself looks at one source file only, and two
-processors that share a home directory would write the same file names. Within the folder numba replaces files as a
-whole, and every process would write the same, so that several may compile at once.
+Whoever can write what is loaded here runs code in our name. So its folder is our own and closed to everybody else, or
+there is none. The folder's name tells versions, processor and sources. A file is created under another name and
+renamed, and begins with its digest: what was cut off or overwritten is compiled anew.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import logging
 import os
-import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import llvmlite
-import numba
 import numpy as np
-from numba.core import config as settings
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
+
+from us8k_batch.features.fast.object_code import name_processor
 
 logger = logging.getLogger(__name__)
 
+FILE = "kernels.o"
+_LOCK = "lock"
+_PATIENCE = 150.0
+"""Seconds that a process waits for another one that compiles; then it compiles too, because that one may hang."""
+_PAUSE = 0.02
+"""Seconds between looks at whether it is done."""
+_DIGEST_BYTES = 32
+_HARMLESS = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")
+"""Settings of numba's that do not change the code."""
+
 
 class MachineCode:
-    """Kernels' machine code in a folder of the machine, or in memory only where there is no safe folder."""
+    """Machine code in a folder of the machine, or in memory only where there is no safe folder."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         """Private folder, or None."""
 
-    def load(self, kernel: Callable[..., Any], *arguments: Any) -> None:
-        """Load or compile a kernel for arguments of these types, by calling it.
+    def load(self, compile_anew: Callable[[], bytes]) -> tuple[bytes, bool]:
+        """Load machine code, or compile it and keep it, while other processes wait for that.
 
-        What cannot be loaded is removed, compiled and kept anew: a file may be cut off after a power failure. What
-        cannot be kept, on a full disk, is used all the same.
+        What cannot be kept, on a full disk, is used all the same.
+
+        Returns
+        -------
+        code : bytes
+        compiled : bool
+            Whether this process compiled it.
         """
-        with global_compiler_lock:  # numba's own, because `_use_folder` changes a setting of the process
-            self._use_folder(kernel)
-            for tries_left in (2, 1, 0):
-                try:
-                    kernel(*arguments)
-                    return
-                except Exception as error:
-                    if self.folder is None or not tries_left:
-                        raise
-                    logger.warning("%s: %s: %s; compiling anew", self.folder, type(error).__name__, error)
-                    for entry in self.folder.glob("*"):  # the folder itself stays, because its mode matters
-                        shutil.rmtree(entry, ignore_errors=True)
+        if self.folder is None:
+            return compile_anew(), True
+        code = self._read()
+        if code is not None:
+            return code, False
+        with _locked(self.folder):
+            code = self._read()  # perhaps there is one by now
+            if code is not None:
+                return code, False
+            if (self.folder / FILE).exists():
+                logger.warning("%s is damaged; compiling anew", self.folder / FILE)
+            code = compile_anew()
+            self._keep(code)
+            return code, True
 
-    def _use_folder(self, kernel: Any) -> None:
-        if self.folder is None or kernel.signatures:
-            return
-        before = settings.CACHE_DIR
-        settings.CACHE_DIR = str(self.folder)
+    def _read(self) -> bytes | None:
+        if self.folder is None:
+            return None
         try:
-            kernel.enable_caching()
-        finally:
-            settings.CACHE_DIR = before
+            data = (self.folder / FILE).read_bytes()
+        except OSError:
+            return None
+        digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        return code if hashlib.sha256(code).digest() == digest else None
+
+    def _keep(self, code: bytes) -> None:
+        if self.folder is None:
+            return
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix="new-", delete=False) as file:
+                try:
+                    file.write(hashlib.sha256(code).digest() + code)
+                    file.flush()
+                    Path(file.name).replace(self.folder / FILE)
+                except BaseException:
+                    Path(file.name).unlink()
+                    raise
+        except OSError as error:
+            logger.warning("compiled kernels cannot be kept in %s: %s", self.folder, error)
 
 
 def open_machine_code() -> MachineCode:
@@ -119,11 +150,41 @@ def _places() -> Iterator[Path]:
     yield Path(tempfile.gettempdir()) / f"us8k-batch-{os.geteuid()}"
 
 
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Be the only process that compiles, if the file system has locks; for a while only, see `_PATIENCE`."""
+    try:
+        file = (folder / _LOCK).open("wb")
+    except OSError:  # a folder that vanished, or a full disk: nothing can be kept there either
+        yield
+        return
+    with file:
+        patient_until = time.monotonic() + _PATIENCE
+        while time.monotonic() < patient_until:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when a process ends
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+            except OSError:
+                break
+            else:
+                break
+        yield
+
+
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    processor = cpu_target.target_context.codegen().magic_tuple()
-    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
-    digest.update(repr((versions, processor)).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    settings = sorted(
+        item for item in os.environ.items() if item[0].startswith("NUMBA_") and item[0] not in _HARMLESS
+    )
+    versions = (sys.version, llvmlite.__version__, np.__version__)
+    digest.update(repr((versions, name_processor(), settings)).encode())
+    for source in (*_version_of_numba(), *sorted(Path(__file__).parent.rglob("*.py"))):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _version_of_numba() -> list[Path]:
+    """Find the files that tell numba's version: asking numba itself, or the package's metadata, takes longer."""
+    found = find_spec("numba")
+    return [] if found is None or found.origin is None else sorted(Path(found.origin).parent.glob("_version.py"))

@@ -1,4 +1,4 @@
-"""Resampling by any ratio of whole numbers, as resampy does: one short filter per position between samples."""
+"""Constants of resampling by any ratio, as resampy does: one short filter per position between samples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.features.fast.jit import inlined
-from us8k_batch.features.fast.lanes import LANES, load, spread, total
+from us8k_batch.features.fast.fft import LANES
 from us8k_batch.features.fast.taps import Window, wings
 
 
@@ -48,36 +47,3 @@ def n_weights(window: Window, rate: int, new_rate: int) -> int:
     """Return about how many weights the filters would have."""
     phases = new_rate // math.gcd(rate, new_rate)
     return int(phases * 2 * len(window.values) / window.steps * max(1.0, rate / new_rate))
-
-
-@inlined
-def resample(
-    samples: NDArray[np.float32],
-    first_sample: int,
-    weights: NDArray[np.float32],
-    start: NDArray[np.int64],
-    advance: int,
-    distance: float,
-    first_result: int,
-    n_results: int,
-    results: NDArray[np.float32],
-    at: int,
-) -> None:
-    """Make results from number `first_result` on, at index `at`; see `Tables` for the constants.
-
-    `samples` begin at number `first_sample`, and there are a filter's length of them around each result.
-    """
-    n_phases = len(start) - 1
-    size = weights.shape[1]
-    for t in range(first_result, first_result + n_results):
-        phase = t % n_phases
-        before = int(t * distance)
-        if before < t // n_phases * advance + phase * advance // n_phases:
-            phase = n_phases
-        sample = before + start[phase] - first_sample
-        even, odd = spread(np.float32(0)), spread(np.float32(0))  # two sums, because one waits for itself
-        for i in range(phase * size, (phase + 1) * size, 2 * LANES):
-            even = even + load(weights, i) * load(samples, sample)
-            odd = odd + load(weights, i + LANES) * load(samples, sample + LANES)
-            sample += 2 * LANES
-        results[at + t - first_result] = total(even + odd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import audio
 from us8k_batch.features.fast import halve, phases
+from us8k_batch.features.fast.arguments import COPY, HALVE, PHASES, Source, Way, Work, source_of
 from us8k_batch.features.fast.buffers import aligned
-from us8k_batch.features.fast.extract import COPY, HALVE, PHASES, Source, Way, Work, make_signal, source_of
 from us8k_batch.features.fast.fft import ROW
+from us8k_batch.features.fast.library import load_library
 from us8k_batch.features.fast.taps import kaiser_halving_taps, load_window, soxr_halving_taps
+from us8k_batch.features.fast.words import Packed, pack
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,12 @@ class Route:
     """What the kernel does."""
     by_library: bool
     """Whether soxr or resampy itself resamples the whole clip first."""
+    packed: Packed = field(init=False)
+    """`way`, for the kernel."""
+
+    def __post_init__(self) -> None:
+        """Pack the way once, for all clips."""
+        object.__setattr__(self, "packed", pack(self.way))
 
 
 def choose_route(rate: int, config: FeatureConfig) -> Route:
@@ -81,9 +89,10 @@ def resample(route: Route, source: Source) -> NDArray[np.float32]:
     way = route.way
     rows = aligned(ROW * halve.BLOCK)
     work = Work(aligned(way.n_samples), aligned(way.step), rows, rows.copy(), *[aligned(0)] * 3)
+    packed_source, packed_work = pack(source), pack(work)
     pieces = []
     for first in range(0, source.n_results, way.step):
-        make_signal(source, way, work, first, 0)
+        load_library().make_signal(packed_source, route.packed, packed_work, first, 0)
         pieces.append(work.signal.copy())
     return np.concatenate(pieces)[: source.n_results]
 

@@ -14,6 +14,7 @@ _OPTIONS = {
     "error_model": "numpy",
     "boundscheck": False,
     "fastmath": {"contract"},  # fused multiply-add only: NaN and infinity stay what they are
+    "_nrt": False,  # no kernel allocates, and without reference counts none needs numba while it runs
 }
 
 

@@ -20,8 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, make_attribute_wrapper, models, overload, register_model
 
-LANES = 8
-"""Numbers side by side."""
+from us8k_batch.features.fast.fft import LANES
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INDICES = ir.IntType(32)

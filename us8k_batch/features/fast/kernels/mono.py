@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.features.fast.jit import inlined, kernel
-
-INT16, INT24, FLOAT32 = 0, 1, 2
-"""Encodings."""
-VALUE_BYTES = (2, 3, 4)
-"""Size of one value in each encoding."""
+from us8k_batch.features.fast.arguments import INT16, INT24
+from us8k_batch.features.fast.kernels.jit import inlined, kernel
 
 _MAGNITUDE = 0x7FFFFFFF
 """Bits of a float32 without its sign; as integers they are in the order of the numbers, infinity and NaN last."""

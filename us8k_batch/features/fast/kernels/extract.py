@@ -2,73 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.features.fast import halve, phases, spectrum
-from us8k_batch.features.fast.jit import inlined, kernel
-from us8k_batch.features.fast.lanes import LANES, largest, load, maximum, spread, store
-from us8k_batch.features.fast.mono import FLOAT32, read_mono
-
-COPY, HALVE, PHASES = 0, 1, 2
-"""Ways to the configured rate: it is there already; half the rate; any ratio, as resampy does."""
-
-
-class Source(NamedTuple):
-    """One clip."""
-
-    values: NDArray[np.uint8]
-    """See `read_mono`."""
-    encoding: int
-    channels: int
-    n_samples: int
-    """Samples of one channel."""
-    n_results: int
-    """Samples at the configured rate that the resampler makes; what is missing up to the last frame is zero."""
-
-
-def source_of(samples: NDArray[np.float32]) -> Source:
-    """Hand samples to the kernel, shape (n_samples, channels), read-only as a file is: they have one type then."""
-    n_samples, channels = samples.shape
-    values = samples.reshape(-1).view(np.uint8)
-    values.flags.writeable = False
-    return Source(values, FLOAT32, channels, n_samples, n_samples)
-
-
-class Way(NamedTuple):
-    """How clips of one rate get to the configured rate."""
-
-    way: int
-    halving: halve.Tables
-    phases: phases.Tables
-    step: int
-    """Results that are made at a time."""
-    n_samples: int
-    """Samples that are read for them, at most."""
-
-
-class Work(NamedTuple):
-    """Buffers; what is in them before and after does not matter."""
-
-    samples: NDArray[np.float32]
-    """What the resampler reads in one step."""
-    signal: NDArray[np.float32]
-    """What eight frames span, and the results of one step."""
-    rows: NDArray[np.float32]
-    more_rows: NDArray[np.float32]
-    """Transforms of 16 numbers per point."""
-    power: NDArray[np.float32]
-    """Eight power spectra, and eight zeros that stay."""
-    decibels: NDArray[np.float32]
-    """All frames' mel bands, eight frames after eight."""
-    lane: NDArray[np.float32]
-    """Eight times eight numbers."""
+from us8k_batch.features.fast.arguments import COPY, HALVE, Source, Way, Work
+from us8k_batch.features.fast.fft import LANES
+from us8k_batch.features.fast.kernels import halve, phases, spectrum
+from us8k_batch.features.fast.kernels.jit import inlined, kernel
+from us8k_batch.features.fast.kernels.lanes import largest, load, maximum, spread, store
+from us8k_batch.features.fast.kernels.mono import read_mono
+from us8k_batch.features.fast.spectrum import Tables
 
 
 @kernel
-def extract(source: Source, way: Way, tables: spectrum.Tables, work: Work, mfcc: NDArray[np.float32]) -> bool:
+def extract(source: Source, way: Way, tables: Tables, work: Work, mfcc: NDArray[np.float32]) -> bool:
     """Compute the MFCC frames of one clip.
 
     Parameters
@@ -117,13 +64,14 @@ def extract(source: Source, way: Way, tables: spectrum.Tables, work: Work, mfcc:
             loudest = maximum(loudest, energy)
             store(decibels, first * n_mels + LANES * band, spectrum.to_decibels(energy))
     while end < source.n_results:  # no frame reaches so far, but the clip's last samples are to be checked too
-        usual = make_signal(source, way, work, end, 0) and usual
+        nowhere = int(np.int64(0))  # a literal would be a type of its own, compiled once more
+        usual = make_signal(source, way, work, end, nowhere) and usual
         end += way.step
     loudest = spread(largest(loudest))
     usual = usual and largest(left_out) <= tables.most_left_out * largest(loudest)
     floor = spectrum.to_decibels(loudest) - spread(tables.top_db)
     for first in range(0, n_frames, LANES):
-        spectrum.transform_cosine(decibels, first * n_mels, n_mels, floor, cosines, lane, mfcc, first)
+        spectrum.transform_cosine(decibels, first * n_mels, n_mels, floor, cosines, tables.root, lane, mfcc, first)
     return usual
 
 

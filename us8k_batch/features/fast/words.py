@@ -1,0 +1,65 @@
+"""Hand nested tuples of arrays and numbers to machine code, as words of 64 bits in the order of their fields."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A tuple as words; what it was packed from lives as long."""
+
+    address: int
+    """Where the words are."""
+    layout: str
+    """What they are, which machine code takes for granted: ``i`` and ``f`` are numbers, ``<f4 2`` is an array."""
+    values: Any
+    """What was packed."""
+    _words: Any
+
+
+def pack(values: Any) -> Packed:
+    """Pack an array, a number, or a tuple of these and of tuples.
+
+    An array is its address and its shape, a whole number itself, any other number a float64.
+
+    Raises
+    ------
+    ValueError
+        If an array is not C-contiguous and aligned.
+    TypeError
+        If a value is something else.
+    """
+    numbers: list[int] = []
+    layout: list[str] = []
+    _append(values, numbers, layout)
+    words = np.array(numbers, dtype=np.int64)
+    return Packed(_address(words), ",".join(layout), values, words)
+
+
+def _append(values: Any, numbers: list[int], layout: list[str]) -> None:
+    if isinstance(values, tuple):
+        for value in values:
+            _append(value, numbers, layout)
+    elif isinstance(values, np.ndarray):
+        if not (values.flags.c_contiguous and values.flags.aligned):
+            raise ValueError(f"an array with strides {values.strides}; expected a C-contiguous, aligned one")
+        numbers.append(_address(values))
+        numbers.extend(values.shape)
+        layout.append(f"{values.dtype.str} {values.ndim}")
+    elif isinstance(values, int | np.integer):
+        numbers.append(int(values))
+        layout.append("i")
+    elif isinstance(values, float | np.floating):
+        numbers.extend(struct.unpack("=q", struct.pack("=d", values)))
+        layout.append("f")
+    else:
+        raise TypeError(f"a {type(values).__name__}; expected arrays and numbers")
+
+
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
