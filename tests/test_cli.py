@@ -256,7 +256,11 @@ def test_timings_are_told_by_stage(store: Path) -> None:
     done = us8k("status", store, "--timings")
     assert re.search(r"^decode +child +[\d.]+ +[\d.]+%$", done.out, re.MULTILINE)
     found = us8k("status", store, "--timings", "--json").json["timings"]
-    assert found.keys() == {"run_id", "clips", "workers", "clips_per_second", "phases", "stages"}
+    assert found.keys() == {"run_id", "clips", "workers", "clips_per_second", "phases", "warm_up", "stages"}
+    assert re.search(r"^warm-up: \d+ decoder children", done.out, re.MULTILINE)
+    warm_up = found["warm_up"]
+    assert 0 <= warm_up["compiled"] <= warm_up["children"]
+    assert (warm_up["children"] > 0) == (warm_up["most_seconds"] > 0)  # none are started where workers are warm
     assert found["clips"] == 12
     assert {"read", "sha256", "decode", "compute", "encode", "write", "commit"} <= {
         s["stage"] for s in found["stages"]

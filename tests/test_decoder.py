@@ -293,7 +293,7 @@ def test_a_child_that_does_not_read(expected: list[Features]) -> None:
     ("how", "reason"),
     [
         ("dies at once", r"exited with status 1 before it was ready.*no libsndfile here"),
-        ("never ready", r"not ready within 0\.5 s.*NUMBA_CACHE_DIR"),
+        ("never ready", r"not ready within 0\.5 s.*XDG_CACHE_HOME"),
         ("starts wrongly", r"nonsense|instead of READY"),
     ],
 )

@@ -16,7 +16,7 @@ from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.source import Source, open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
-from us8k_batch.features.decoder import Decoder
+from us8k_batch.features.decoder import ChildStart, Decoder
 from us8k_batch.features.engine import Features
 from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
 from us8k_batch.objects import Objects, open_objects
@@ -77,6 +77,8 @@ class ShardReport:
     """Failed clips by error."""
     audio_seconds: float = 0.0
     read_bytes: int = 0
+    starts: list[ChildStart] = field(default_factory=list)
+    """Decoder children that were started for it, or before it."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time by stage, in seconds; ``decode`` and ``compute`` are the child's, the others the worker's own."""
 
@@ -151,6 +153,7 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
         results.append(reading.result(outcome))
     results.extend(reading.unreadable_before())
     waited = time.perf_counter() - start
+    report.starts = decoder.take_starts()
     report.seconds["wait"] = max(0.0, waited - report.seconds["read"] - report.seconds["sha256"])
     if not (reading.answered or task.record_unreadable):
         report.unreadable = True

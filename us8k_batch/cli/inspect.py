@@ -120,7 +120,18 @@ def _timings_text(found: dict[str, Any] | None) -> str:
         for row in found["stages"]
     )
     lines.append("phases: " + ", ".join(f"{phase} {spent:.1f} s" for phase, spent in found["phases"].items()))
+    if found["warm_up"]:
+        lines.append(_warm_up_text(found["warm_up"]))
     return "\n".join(lines)
+
+
+def _warm_up_text(found: dict[str, Any]) -> str:
+    if not found["children"]:
+        return "warm-up: 0 decoder children started, all were there"
+    return (
+        f"warm-up: {found['children']} decoder children started, ready after {found['median_seconds']:.2f} s "
+        f"(median) to {found['most_seconds']:.2f} s (most), {found['compiled']} of them after compiling the kernels"
+    )
 
 
 def _numerically(folds: dict[str, int]) -> list[tuple[str, int]]:

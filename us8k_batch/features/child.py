@@ -81,7 +81,7 @@ class _Service:
 
     def serve(self, engine: Engine) -> None:
         """Say READY, then answer until the parent closes its end."""
-        self._tell(Told.READY)
+        self._tell(Told.READY, wire.COMPILED if getattr(engine, "compiled", False) else b"")
         while len(prefix := self._requests.read(wire.PREFIX.size)) == wire.PREFIX.size:
             wanted, self._number, length = wire.PREFIX.unpack(prefix)
             self._tell(*self._answer(Wanted(wanted), length, engine))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -23,6 +25,16 @@ _SLOWEST = 500
 """Bytes per second below which no sound is worth waiting for: a header may promise days."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStart:
+    """How a child started."""
+
+    seconds: float
+    """Time until READY, in seconds."""
+    compiled: bool
+    """Whether it compiled the kernels first, once for all processes of the machine."""
 
 
 class Decoder:
@@ -67,6 +79,7 @@ class Decoder:
         self._settings = {"engine": engine, "memory_bytes": memory_bytes, "config": config.to_dict()}
         self._program = program
         self._child: ChildProcess | None = None
+        self._starts: list[ChildStart] = []
         self._number = 0
         self._serving = False
         self._closed = False
@@ -96,15 +109,22 @@ class Decoder:
             raise JobError("the decoder was closed; the clips in hand have no result")
         if self._child is not None:
             return
+        began = time.perf_counter()
         try:
             self._child = ChildProcess(self._program, self._settings, self._limits)
-            self._child.wait_ready(self._startup_seconds)
+            compiled = self._child.wait_ready(self._startup_seconds)
         except OSError as error:
             self._end_child()
             raise JobError(f"the decoder child cannot be started on this machine: {error}") from error
         except BaseException:
             self._end_child()
             raise
+        self._starts.append(ChildStart(time.perf_counter() - began, compiled))
+
+    def take_starts(self) -> list[ChildStart]:
+        """Tell of each child that was started since this was asked last."""
+        starts, self._starts = self._starts, []
+        return starts
 
     def extract(self, data: FileBytes) -> Features | Failure:
         """Extract one clip; see `extract_many`."""

@@ -16,7 +16,7 @@ from typing import Any
 from us8k_batch.errors import JobError
 from us8k_batch.features.audio import FileBytes
 from us8k_batch.features.handover import Outgoing
-from us8k_batch.features.wire import OUT_OF_MEMORY, PREFIX, Limits, Told, Wanted, WireError, unpack_prefix
+from us8k_batch.features.wire import COMPILED, OUT_OF_MEMORY, PREFIX, Limits, Told, Wanted, WireError, unpack_prefix
 
 ENVIRONMENT = {
     # A second thread changes the last bits, and is slower.
@@ -113,8 +113,8 @@ class ChildProcess:
         """Tell whether the process has not ended yet."""
         return self._process.poll() is None
 
-    def wait_ready(self, seconds: float) -> None:
-        """Wait until the child has imported and compiled everything.
+    def wait_ready(self, seconds: float) -> bool:
+        """Wait until the child has imported and compiled everything; return whether it had to compile kernels.
 
         Raises
         ------
@@ -122,22 +122,23 @@ class ChildProcess:
             If it ends or stays silent; no clip is to blame for that.
         """
         try:
-            told, _ = self.receive(0, Allowance(seconds))
+            told, body = self.receive(0, Allowance(seconds))
         except ChildSilentError as error:
             raise JobError(
-                f"the decoder child was not ready within {seconds:g} s: is the machine overloaded, or does numba "
-                "compile at every start? Use fewer workers, or set NUMBA_CACHE_DIR to a folder that can be written"
+                f"the decoder child was not ready within {seconds:g} s: is the machine overloaded, or are kernels "
+                "compiled at every start? Use fewer workers, or set XDG_CACHE_HOME to a folder that can be written"
             ) from error
         except ChildLostError as error:
             raise JobError(
                 f"{error} before it was ready. Check the installation on this machine, and us8k.clip-memory if "
                 f"memory is what it lacked. Its last words: {self._last_words() or 'none'}"
             ) from error
-        if told is not Told.READY:
+        if told is not Told.READY or body not in (b"", COMPILED):
             raise JobError(
                 f"the decoder child began with {told.name} instead of READY: is another program in its place?"
             )
         self._said.close()
+        return body == COMPILED
 
     def room(self, number: int, length: int) -> memoryview:
         """Return memory that the child shares, for the source of a request that will be sent."""

@@ -25,6 +25,7 @@ class Told(IntEnum):
     """What a reply is."""
 
     READY = 1
+    """Its body is empty, or `COMPILED`."""
     FEATURES = 2
     HEADER = 3
     FAILURE = 4
@@ -32,6 +33,9 @@ class Told(IntEnum):
 
 PREFIX = struct.Struct("<BIQ")
 """Of every message: a `Wanted` or `Told`, the number of the request, the length of the clip or the reply's body."""
+
+COMPILED = b"compiled"
+"""What a child adds to READY that had to compile its kernels first."""
 
 OUT_OF_MEMORY = "out_of_memory"
 """Error word of a child whose memory did not suffice; it is tried again in a fresh one."""
@@ -68,7 +72,7 @@ class Limits:
     def body_bytes(self, told: Told) -> int:
         """Return how long the body of a reply may be."""
         return {
-            Told.READY: 0,
+            Told.READY: len(COMPILED),
             Told.FEATURES: _FEATURES.size + 4 * (self.n_mfcc * self.n_frames + self.n_pooled),
             Told.HEADER: _HEADER.size,
             Told.FAILURE: _FAILURE.size + _DETAIL_BYTES,

@@ -10,11 +10,13 @@ import socket
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
 import us8k_batch
 from us8k_batch.extract import ShardReport
+from us8k_batch.features.decoder import ChildStart
 from us8k_batch.objects import Objects
 from us8k_batch.store.layout import RUNS
 
@@ -35,6 +37,8 @@ class Tally:
     abandoned: int = 0
     audio_seconds: float = 0.0
     read_bytes: int = 0
+    starts: list[ChildStart] = field(default_factory=list)
+    """Decoder children that were started."""
     seconds: Counter[str] = field(default_factory=Counter)
     """Time by stage, in seconds, summed over all workers."""
     failures: Counter[str] = field(default_factory=Counter)
@@ -49,6 +53,16 @@ class Tally:
         self.read_bytes += report.read_bytes
         self.seconds.update(report.seconds)
         self.failures.update(report.failures)
+
+    def warm_up(self) -> dict[str, float]:
+        """Sum up how decoder children started; times until READY, in seconds."""
+        seconds = [start.seconds for start in self.starts]
+        return {
+            "children": len(seconds),
+            "compiled": sum(start.compiled for start in self.starts),
+            "median_seconds": round(median(seconds), 3) if seconds else 0.0,
+            "most_seconds": round(max(seconds, default=0.0), 3),
+        }
 
 
 def write_record(objects: Objects, run_id: str, started: datetime, values: dict[str, Any]) -> None:

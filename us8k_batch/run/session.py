@@ -255,6 +255,7 @@ class _Run:
             "read_bytes": tally.read_bytes,
             "seconds": round(time.monotonic() - self.started, 3),
             "phases": {phase: round(spent, 3) for phase, spent in self.phases.items()},
+            "warm_up": tally.warm_up(),
             "worker_seconds": {stage: round(spent, 3) for stage, spent in tally.seconds.items()},
         }
         # A record is worth nothing that its lack would end a run for.

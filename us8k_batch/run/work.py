@@ -161,6 +161,7 @@ class Crew:
     def _extract(self, tasks: Iterator[ShardTask], left: list[ShardTask]) -> bool:
         abandoned = False
         for task, report in self._run("shard", extract_shard, tasks):
+            self.tally.starts.extend(report.starts)
             if report.outcome is None and not report.unreadable:
                 raise JobError(f"{report.message}; what is committed stays: run the same command again")
             if report.unreadable:

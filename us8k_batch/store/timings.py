@@ -24,9 +24,10 @@ def timings(path: str) -> dict[str, Any] | None:
     -------
     dict or None
         JSON values: ``run_id``, ``clips``, ``workers``, ``clips_per_second`` (while extracting), ``phases`` (seconds
-        by phase of the run) and ``stages``: ``stage``, ``where`` (worker or child), ``ms_per_clip``, and ``share`` of
-        the workers' time. ``wait`` is the worker waiting for its child, ``idle`` what no stage accounts for. None if
-        no run has extracted anything.
+        by phase of the run), ``warm_up`` (decoder children: how many, how many of them compiled the kernels, seconds
+        until they were ready) and ``stages``: ``stage``, ``where`` (worker or child), ``ms_per_clip``, and ``share``
+        of the workers' time. ``wait`` is the worker waiting for its child, ``idle`` what no stage accounts for. None
+        if no run has extracted anything.
     """
     for record in last_runs(path, most=50):
         clips = record.get("extracted", 0) + record.get("failed", 0)
@@ -47,6 +48,7 @@ def _break_down(record: dict[str, Any], clips: int, wall: float) -> dict[str, An
         "workers": record["workers"],
         "clips_per_second": round(clips * record["workers"] / wall, 2),
         "phases": record["phases"],
+        "warm_up": record.get("warm_up"),
         "stages": [
             {"stage": stage, "where": where, "ms_per_clip": round(1e3 * s / clips, 4), "share": round(s / wall, 4)}
             for stage, where, s in stages
