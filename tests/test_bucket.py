@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from us8k_batch.catalog import bucket
 from us8k_batch.catalog.bucket import MOST_PREFIXES, BucketSource, prefixes
-from us8k_batch.catalog.retry import pauses
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError, TooLargeError
 from us8k_batch.errors import StorageError
 from us8k_batch.objects import open_bucket
+from us8k_batch.objects.retry import pauses
 
 FOLDERS = st.sets(st.lists(st.sampled_from(["a", "b", "a b", "a-"]), max_size=3).map("/".join), max_size=12)
 RESET = 0

@@ -15,7 +15,6 @@ import pytest
 from audio_files import make_audio, write_audio
 from stores import files
 
-from us8k_batch.catalog import retry
 from us8k_batch.config import FeatureConfig
 from us8k_batch.extract import (
     Job,
@@ -28,7 +27,7 @@ from us8k_batch.extract import (
     longest_clip,
 )
 from us8k_batch.features.engine import make_engine
-from us8k_batch.objects import open_objects
+from us8k_batch.objects import open_objects, retry
 from us8k_batch.store.commits import Outcome, abandon_shard, digest_frames, read_commit
 from us8k_batch.store.layout import create_info, new_info, shard_key
 from us8k_batch.store.shards import decode_shard

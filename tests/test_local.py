@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from us8k_batch.catalog import local
 from us8k_batch.catalog.local import LocalSource
-from us8k_batch.catalog.retry import pauses
 from us8k_batch.catalog.unreadable import MissingClipError, NotAFileError, PermissionDeniedError, TooLargeError
 from us8k_batch.errors import ClipError, StorageError
+from us8k_batch.objects.retry import pauses
 
 NOBODY = 65534
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from us8k_batch.catalog.retry import PAUSES, pauses, retry
 from us8k_batch.catalog.unreadable import MissingClipError
 from us8k_batch.errors import StorageError
+from us8k_batch.objects.retry import PAUSES, pauses, retry
 
 
 def flaky(failures: int):

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from us8k_batch.catalog.listing import FINE, one_array, seen_table, split_paths
-from us8k_batch.catalog.retry import retry
 from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.unreadable import DENIED, FAULTS, MISSING, TooLargeError
 from us8k_batch.errors import ClipError, StorageError
-from us8k_batch.objects import open_bucket
+from us8k_batch.objects import NO_CREDENTIALS, lacks_credentials, open_bucket
+from us8k_batch.objects.retry import retry
 
 THREADS = 8
 """Prefixes listed together: the answers are waited for, not computed."""
@@ -142,5 +142,7 @@ def _cause(error: Exception) -> str:
     """Say what the server answered without the address, the time or the request in obstore's text."""
     if "NoSuchBucket" in str(error):
         return "the bucket does not exist"
+    if lacks_credentials(error):
+        return NO_CREDENTIALS
     status = re.search(r"status code: (\d{3})", str(error))
     return f"the server answered {status[1]}" if status else "no answer from the server"

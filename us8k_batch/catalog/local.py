@@ -13,7 +13,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
-from us8k_batch.catalog.retry import retry
 from us8k_batch.catalog.room import Room, new_room
 from us8k_batch.catalog.unreadable import (
     DENIED,
@@ -26,6 +25,7 @@ from us8k_batch.catalog.unreadable import (
     fault_of_mode,
     translate,
 )
+from us8k_batch.objects.retry import retry
 
 THREADS = 4
 """Folders looked at together: on a network share the answers are waited for, not computed."""

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from us8k_batch.objects.base import ObjectInfo, Objects, read_ranges, storage_error
+from us8k_batch.objects.base import (
+    NO_CREDENTIALS,
+    ObjectInfo,
+    Objects,
+    lacks_credentials,
+    read_ranges,
+    storage_error,
+)
 from us8k_batch.objects.bucket import BUCKET_SCHEMES, BucketObjects, is_bucket, open_bucket
 from us8k_batch.objects.local import TEMPORARY, LocalObjects, local_path
 
 __all__ = [
     "BUCKET_SCHEMES",
+    "NO_CREDENTIALS",
     "TEMPORARY",
     "BucketObjects",
     "LocalObjects",
     "ObjectInfo",
     "Objects",
     "is_bucket",
+    "lacks_credentials",
     "local_path",
     "open_bucket",
     "open_objects",

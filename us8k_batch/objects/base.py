@@ -105,11 +105,30 @@ def read_ranges(reader: Callable[[], Any], key: str, ranges: Sequence[tuple[int,
 _SECRET = re.compile(
     r"""(?ix)
     (x-amz-[a-z0-9-]+ | authorization | signature | credential | password | [a-z_]*token | [a-z_]*secret[a-z_]*)
-    ["']? \s* [=:] \s* (?: (?:bearer|basic|aws4-hmac-sha256) \s+ )? [^\s&;]+"""
+    ["']? \s* [=:] \s* (?: (?:bearer|basic|aws4-hmac-sha256) \s+ )? [^\s&;]+
+    | \b A[KS]IA [0-9A-Z]{12,}"""
 )
+_ANSWER = re.compile(r"<(?:\?xml|Error\b|html\b|!doctype).*", re.IGNORECASE | re.DOTALL)
+_TOLD = re.compile(r"<(Code|Message)>([^<]*)</")
+NO_CREDENTIALS = (
+    "no credentials, neither in the environment nor in the provider's own files (~/.aws), "
+    "and this machine has no role that gives any"
+)
+
+
+def lacks_credentials(error: Exception) -> bool:
+    """Tell whether obstore went without: it asks the metadata server of the cloud, by address, after all else."""
+    return "169.254.169.254" in str(error) or "metadata.google.internal" in str(error)
 
 
 def storage_error(message: str, error: Exception) -> StorageError:
     """Make a `StorageError` whose text keeps the cause's first line and nothing that could be a secret."""
-    cause = _SECRET.sub(r"\1=…", str(error))
+    if lacks_credentials(error):
+        return StorageError(f"{message}: {NO_CREDENTIALS}")
+    cause = str(error)
+    # An answer repeats what it was asked with: the key's name, what was signed, the signature.
+    told = _ANSWER.search(cause)
+    if told:
+        cause = cause[: told.start()] + ", ".join(dict.fromkeys(text for _, text in _TOLD.findall(told[0])))
+    cause = _SECRET.sub(lambda match: f"{match[1]}=…" if match[1] else "…", cause)
     return StorageError(f"{message}: {cause.splitlines()[0][:300] if cause else type(error).__name__}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
@@ -13,7 +12,11 @@ import obstore.exceptions
 import obstore.store
 
 from us8k_batch.errors import RequestError, StorageError
-from us8k_batch.objects.base import ObjectInfo, read_object, storage_error
+from us8k_batch.objects.aws import s3_options
+from us8k_batch.objects.base import ObjectInfo, lacks_credentials, read_object, storage_error
+from us8k_batch.objects.retry import retry
+
+Answer = TypeVar("Answer")
 
 BUCKET_SCHEMES = ("s3", "gs")
 FAULTS = (OSError, obstore.exceptions.BaseError)
@@ -45,38 +48,53 @@ class BucketObjects:
             return self.get(key)[-length:]
 
     def create(self, key: str, data: bytes) -> bool:
-        """Send one PUT with ``If-None-Match: *``, never a multipart upload."""
-        try:
-            obstore.put(self._store, key, data, mode="create", use_multipart=False)
-        except (FileExistsError, obstore.exceptions.AlreadyExistsError):
-            return False
-        except FAULTS as error:
-            raise storage_error(f"{self.url}/{key}: cannot be created", error) from None
-        return True
+        """Send one PUT with ``If-None-Match: *``, never a multipart upload.
+
+        If its answer is lost, it is sent again: then what it created is there already, and is not new.
+        """
+
+        def put() -> bool:
+            try:
+                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            except (FileExistsError, obstore.exceptions.AlreadyExistsError):
+                return False
+            return True
+
+        return self._ask(f"{self.url}/{key}: cannot be created", put)
 
     def replace(self, key: str, data: bytes) -> None:
         """Send one PUT."""
-        try:
-            obstore.put(self._store, key, data, use_multipart=False)
-        except FAULTS as error:
-            raise storage_error(f"{self.url}/{key}: cannot be written", error) from None
+        self._ask(
+            f"{self.url}/{key}: cannot be written",
+            lambda: obstore.put(self._store, key, data, use_multipart=False),
+        )
 
     def delete(self, key: str) -> None:
         """Remove an object."""
-        try:
+
+        def remove() -> None:
             with contextlib.suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
                 obstore.delete(self._store, key)
-        except FAULTS as error:
-            raise storage_error(f"{self.url}/{key}: cannot be removed", error) from None
+
+        self._ask(f"{self.url}/{key}: cannot be removed", remove)
 
     def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
-        """List the objects below a prefix that ends at a slash."""
-        try:
-            for page in obstore.list(self._store, prefix=prefix, offset=after or None):
-                for entry in page:
-                    yield ObjectInfo(entry["path"], entry["size"])
-        except FAULTS as error:
-            raise storage_error(f"{self.url}/{prefix}: cannot be listed", error) from None
+        """List the objects below a prefix that ends at a slash; what broke off goes on after the last key."""
+        stream: Any = None
+
+        def page() -> Any:
+            nonlocal stream
+            stream = stream or obstore.list(self._store, prefix=prefix, offset=after or None)
+            try:
+                return next(stream, [])
+            except FAULTS:
+                stream = None
+                raise
+
+        while entries := self._ask(f"{self.url}/{prefix}: cannot be listed", page):
+            for entry in entries:
+                yield ObjectInfo(entry["path"], entry["size"])
+            after = entries[-1]["path"]
 
     def leftovers(self) -> Iterator[str]:
         """List nothing: a PUT that was cut off leaves nothing that can be seen."""
@@ -86,9 +104,31 @@ class BucketObjects:
         """Return the obstore store of the bucket."""
         return self._store
 
+    def _ask(self, failed: str, request: Callable[[], Answer]) -> Answer:
+        """Make a request; again if the connection was lost, which obstore itself does for what only reads."""
+
+        def once() -> Answer:
+            try:
+                return request()
+            except FAULTS as error:
+                if _was_answered(error):
+                    raise
+                raise storage_error(failed, error) from None
+
+        try:
+            return retry(once, failed)
+        except FAULTS as error:
+            raise storage_error(failed, error) from None
+
+
+def _was_answered(error: Exception) -> bool:
+    """Tell whether a server refused, or obstore gave up after retries of its own; else the connection was lost."""
+    told = str(error).partition("\n")[0]
+    return "HTTP error" not in told or "retries" in told or lacks_credentials(error)
+
 
 def open_bucket(url: str, **options: Any) -> Any:
-    """Open the obstore store of a bucket's URL; endpoint and credentials come from the environment.
+    """Open the obstore store of a bucket's URL; the environment and the provider's files say how to reach it.
 
     Parameters
     ----------
@@ -109,16 +149,6 @@ def open_bucket(url: str, **options: Any) -> Any:
     if not parts.hostname or "?" in url or "#" in url:
         raise RequestError(f"{plain}: expected {parts.scheme}://BUCKET or {parts.scheme}://BUCKET/PREFIX, no ? or #")
     try:
-        return obstore.store.from_url(url, **_bucket_options(parts.scheme), **options)
+        return obstore.store.from_url(url, **(s3_options() if parts.scheme == "s3" else {}), **options)
     except (ValueError, obstore.exceptions.BaseError) as error:
         raise RequestError(str(storage_error(f"{plain}: cannot be opened", error))) from None
-
-
-def _bucket_options(scheme: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if scheme == "s3":
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        if endpoint:
-            options["endpoint"] = endpoint
-            options["client_options"] = {"allow_http": endpoint.startswith("http://")}
-    return options
