@@ -46,6 +46,8 @@ class HandStarted:
     environment: Mapping[str, str] = field(default_factory=dict)
     nanny: bool = False
     """Whether each worker has a nanny, which replaces it when it dies."""
+    tls: Path | None = None
+    """Certificates as ``cluster/tls/make.sh`` makes them, each role with its own folder; None means plain TCP."""
     scheduler: subprocess.Popen[bytes] | None = None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -109,10 +111,11 @@ class HandStarted:
     def _start(self, *arguments: str, program: str | None = None) -> subprocess.Popen[bytes]:
         # Workers import tasks of tests.
         path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        tls = {} if self.tls is None else {"DASK_CONFIG": str(self.tls / arguments[0])}
         command = ["-c", f"{program}; from dask.cli import run_cli; run_cli()"] if program else ["-m", "dask"]
         return subprocess.Popen(
             [sys.executable, *command, *arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **self.environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **self.environment, **tls},
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=(self.folder / "log.txt").open("ab"),

@@ -95,3 +95,11 @@ def s3(s3_endpoint: str, bucket_names: Iterator[str], monkeypatch: pytest.Monkey
 def scheduler(hand_started: HandStarted) -> str:
     """Name the address of the scheduler that was started by hand."""
     return hand_started.address
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make certificates for clusters, as the documentation says."""
+    from certificates import make_certificates
+
+    return make_certificates(tmp_path_factory.mktemp("tls"))

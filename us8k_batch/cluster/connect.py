@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import logging
-import signal
 import socket
 import threading
 import time
@@ -15,23 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import dask.config
-import yaml
 from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster
 
+from us8k_batch.cluster.spec import STARTED, interrupts_ignored, read_spec, started
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster
 from us8k_batch.cluster.workshop import Workshop
 from us8k_batch.errors import RequestError
 from us8k_batch.settings import Settings
-
-LOCAL_CONFIG = {
-    # One thread works per worker: a task queued behind a running one would be lost with its worker.
-    "distributed.scheduler.worker-saturation": 1.0,
-    # A dying worker marks every task assigned to it, innocent ones too (dask/distributed#5234).
-    "distributed.scheduler.allowed-failures": 10,
-    "distributed.comm.timeouts.tcp": "30s",
-}
 
 
 @contextlib.contextmanager
@@ -53,16 +43,15 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
         if address is not None:
             target: Any = address
         elif where.spec is not None:
-            target = stack.enter_context(_from_spec(where.spec))
+            target = stack.enter_context(started(read_spec(where.spec)))
         else:
-            stack.enter_context(dask.config.set(LOCAL_CONFIG))
+            stack.enter_context(dask.config.set(STARTED))
             target = stack.enter_context(_local(settings))
         try:
             client = Client(target, set_as_default=False)
         except (OSError, ValueError, TypeError, ImportError) as error:
-            asked = address or where.spec or "a local cluster"
-            raise RequestError(f"{asked}: no scheduler answers there ({error}); is it running?") from error
-        local = address is None and where.spec is None
+            raise RequestError(no_scheduler(address or where.spec or "a local cluster", error)) from error
+        local = isinstance(target, LocalCluster)
         yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
 
 
@@ -77,6 +66,19 @@ def named_scheduler(where: Where) -> str | None:
     if where.scheduler is None and where.scheduler_file is not None:
         return _read_address(where.scheduler_file)
     return where.scheduler
+
+
+def no_scheduler(asked: str, error: Exception) -> str:
+    """Say that no scheduler answers, and what may be the reason."""
+    if asked.startswith("tls://"):
+        hint = (
+            "is it running, and does DASK_CONFIG name a folder of certificates of the same authority (cluster/tls)?"
+        )
+    elif asked.startswith("tcp://"):
+        hint = "is it running, and does it speak without TLS? Otherwise it is tls://"
+    else:
+        hint = "is it running?"
+    return f"{asked}: no scheduler answers there ({error}); {hint}"
 
 
 def _read_address(file: str) -> str:
@@ -97,7 +99,7 @@ def _read_address(file: str) -> str:
 
 def _local(settings: Settings) -> LocalCluster:
     host, _, port = settings.dashboard.rpartition(":")
-    with _interrupts_ignored():
+    with interrupts_ignored():
         return LocalCluster(
             n_workers=settings.workers,
             threads_per_worker=1,
@@ -108,38 +110,8 @@ def _local(settings: Settings) -> LocalCluster:
         )
 
 
-def _from_spec(file: str) -> Any:
-    """Make the cluster that a YAML file names: ``module``, ``class``, ``kwargs``, ``scale`` or ``adapt``."""
-    try:
-        spec = yaml.safe_load(Path(file).read_text())
-        maker = getattr(importlib.import_module(spec["module"]), spec["class"])
-        cluster = maker(*spec.get("args", []), **spec.get("kwargs", {}))
-        if "scale" in spec:
-            cluster.scale(spec["scale"])
-        if "adapt" in spec:
-            cluster.adapt(**spec["adapt"])
-    except (OSError, yaml.YAMLError, ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RequestError(
-            f"{file}: {error!r}; expected a cluster specification with module, class, kwargs, scale or adapt"
-        ) from error
-    return cluster
-
-
 def _is_free(host: str, port: str) -> bool:
     with contextlib.suppress(OSError, ValueError), socket.socket() as probe:
         probe.bind((host or "127.0.0.1", int(port)))
         return True
     return False
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Start children that ignore Ctrl-C, which a terminal sends to them too."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

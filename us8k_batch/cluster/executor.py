@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed import Client
 
-from us8k_batch.cluster.connect import named_scheduler
+from us8k_batch.cluster.connect import named_scheduler, no_scheduler
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import RequestError
 
@@ -33,8 +33,8 @@ def open_executor(where: Where) -> Iterator[tuple[Executor, int]]:
         raise RequestError("no cluster was named; expected --scheduler or --scheduler-file")
     try:
         client = Client(asked, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{asked}: no scheduler answers there ({error}); is it running?") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise RequestError(no_scheduler(asked, error)) from error
     with client:
         threads = sum(client.nthreads().values())
         if not threads:
