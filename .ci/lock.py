@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-RUN_EXTRAS = ("dashboard", "train", "report", "build")
-DEV_EXTRAS = (*RUN_EXTRAS, "nn", "tune", "mlflow", "tensorboard", "comet", "test", "browser", "lint")
+RUN_EXTRAS = ("dashboard", "train", "report", "ssh", "jobqueue", "build")
+DEV_EXTRAS = (*RUN_EXTRAS, "nn", "tune", "mlflow", "tensorboard", "comet", "aws", "test", "browser", "lint")
 
 
 def compile_lock(lock: Path, extras: tuple[str, ...], constraint: Path | None) -> None:
