@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Dozens of processes are started, and where this is set, each of them compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-browser chaos lint bench bench-kernel lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine

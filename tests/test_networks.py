@@ -65,18 +65,24 @@ def quick_compiler() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=["cnn", "article-mlp"])
-def fitted(request) -> tuple[Task, Any]:
-    """Return a task, and the network that learnt from the training clips of its split."""
-    task = make_task(request.param)
+@pytest.fixture(scope="module")
+def cnn() -> tuple[Task, Any]:
+    """Return a task, and the convolutional network that learnt from the training clips of its split."""
+    task = make_task("cnn")
     return task, fit_model(task, SPLIT)
 
 
 @pytest.fixture(scope="module")
-def cnn() -> tuple[Task, Any]:
-    """Return the same for the convolutional network alone."""
-    task = make_task("cnn")
+def article_mlp() -> tuple[Task, Any]:
+    """Return the same for the tutorial's network."""
+    task = make_task("article-mlp")
     return task, fit_model(task, SPLIT)
+
+
+@pytest.fixture(params=["cnn", "article_mlp"])
+def fitted(request) -> tuple[Task, Any]:
+    """Return each of them in turn."""
+    return request.getfixturevalue(request.param)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_the_test_clips_have_no_say(fitted):
