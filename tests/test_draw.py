@@ -30,7 +30,7 @@ def test_a_portrait_shows_waveform_spectrogram_and_mfcc() -> None:
     assert drawn == portrait(samples)
     page = Page(inline_svg(drawn, "a clip", "one"))
     assert len(page.all("image")) == 2
-    for name in ("waveform", "mel spectrogram, Hz", "MFCC", "seconds"):
+    for name in ("waveform", "mel, Hz", "MFCC", "seconds"):
         assert name in page.said
     assert all("currentColor" in one.get("fill", "currentColor") for one in page.all("text"))
     assert len(drawn) < 300_000

@@ -12,14 +12,14 @@ EVIL = "<script>alert(1)</script>"
 
 def test_sign_is_colour_and_size_is_strength() -> None:
     """Orange above zero, blue below, nothing at zero; beyond the full distance there is no more than full."""
-    made = diverging(["a"], ["0", "1", "2", "3"], [[1.0, -0.5, 0.0, 9.0]], alternative="x", x="x", corner="c", full=1)
+    made = diverging(["a"], ["0", "1", "2", "3"], [[1.0, -0.5, 0.0, 9.0]], alternative="x", x="x", full=1)
     found = [(one["class"], one["fill-opacity"]) for one in Page(made).all("rect")]
     assert found == [("c1", "1.00"), ("c0", "0.50"), ("c0", "0.00"), ("c1", "1.00")]
 
 
 def test_names_are_text_and_each_value_can_be_read() -> None:
     """In a tip, and in a table."""
-    made = diverging([EVIL], [EVIL], [[-0.25]], alternative=EVIL, x=EVIL, corner=EVIL, full=1, unit="units")
+    made = diverging([EVIL], [EVIL], [[-0.25]], alternative=EVIL, x=EVIL, full=1, unit="units")
     page = assert_sound(render_page("page", [Section("s", (made,))]))
     assert len(page.all("script")) == 1
     assert f"{EVIL}, {EVIL}: -0.25 units" in page.said

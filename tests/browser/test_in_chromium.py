@@ -157,9 +157,13 @@ def test_the_map_is_used_by_keyboard(look: Any, name: str) -> None:
     with look(name) as seen:
         page = seen.page
         page.locator("[data-map] button").last.focus()
-        page.keyboard.press("Tab")
+        in_the_map = "document.activeElement.matches('svg.clips *')"
+        tabs = 0
+        while not page.evaluate(in_the_map):  # past the controls of the player
+            page.keyboard.press("Tab")
+            tabs += 1
+            assert tabs < 20
         first = chosen(page)
-        assert "fold" in first
         visited = {first}
         for key in ("ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown") * 3:
             page.keyboard.press(key)
@@ -169,7 +173,7 @@ def test_the_map_is_used_by_keyboard(look: Any, name: str) -> None:
         if name == "store":
             page.locator("[data-sound-of-map]").evaluate(HEARD)
         page.keyboard.press("Tab")
-        assert not page.evaluate("document.activeElement.matches('svg.clips *')"), "it lets go of the focus"
+        assert not page.evaluate(in_the_map), "it lets go of the focus"
         assert seen.errors == []
 
 

@@ -50,7 +50,7 @@ def draw_portrait(samples: NDArray[np.float32], mfcc: NDArray[np.float32], confi
     """
     rows = [
         ("waveform", lambda axes: _waveform(axes, samples, config.sample_rate, BLUE)),
-        ("mel spectrogram, Hz", lambda axes: _mel(axes, samples, config)),
+        ("mel, Hz", lambda axes: _mel(axes, samples, config)),
         ("MFCC", lambda axes: _mfcc(axes, mfcc, config)),
     ]
     return _draw(rows, heights=(0.8, 1.2, 1.2), width=5.4)

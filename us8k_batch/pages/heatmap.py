@@ -20,7 +20,6 @@ def diverging(
     *,
     alternative: str,
     x: str,
-    corner: str,
     full: float,
     unit: str = "",
 ) -> Markup:
@@ -34,8 +33,8 @@ def diverging(
         By row, then column; finite.
     alternative : str
         Words for who does not see it.
-    x, corner : str
-        What the columns are, for the axis; what rows are, for the table.
+    x : str
+        What the columns are.
     full : float
         Distance from zero that has the full colour; what is farther away has it too.
     unit : str
@@ -77,7 +76,9 @@ def diverging(
             (LEFT + width) / 2, bottom + 34, x
         )
     )
-    written = ([name, *(Number(f"{value:+.2f}") for value in line)] for name, line in zip(rows, values, strict=True))
+    # There are more columns than rows; the other way round, the table fits a page and a telephone.
+    turned = zip(columns, zip(*values, strict=True), strict=True)
+    written = ([name, *(Number(f"{value:+.2f}") for value in line)] for name, line in turned)
     return Markup(
         '<div class="wide" role="group" tabindex="0" aria-label="{0}">'
         '<svg class="plot heatmap" viewBox="0 0 {1} {2}" role="img" aria-label="{0}">{3}</svg></div>{4}'
@@ -86,5 +87,5 @@ def diverging(
         width,
         bottom + 42,
         Markup("").join(parts),
-        folded("The values as a table", table([corner, *columns], written, caption=alternative)),
+        folded("The values as a table", table([x, *rows], written, caption=alternative)),
     )

@@ -58,12 +58,12 @@ def draw_map(found: ClipMap, clips: pa.Table, labels: Sequence[str], sounds: Map
         '<div class="map" data-map>'
         '<ul class="legend screen" aria-label="Classes: press one to see it alone">{buttons}</ul>'
         '<ul class="legend paper">{legend}</ul>'
+        '<div class="now screen"><p aria-live="polite" data-now>Choose a large point: click near it, or use Tab '
+        "and the arrow keys.</p>{player}</div>"
         '<svg class="clips" viewBox="0 0 {width} {height}" role="group" aria-label="Map of clips. The large points '
         'can be chosen {hear}with the arrow keys.">{groups}</svg>'
         '<p class="soft axes">across: first principal component, {first:.0f} % of the variance; up: second, '
-        "{second:.0f} %</p>"
-        '<div class="now screen"><p aria-live="polite" data-now>Choose a large point: click near it, or use Tab '
-        "and the arrow keys.</p>{player}</div></div>"
+        "{second:.0f} %</p></div>"
     ).format(
         buttons=buttons,
         legend=Markup("").join(

@@ -99,7 +99,7 @@ def listening(gallery: Gallery, clips: pa.Table) -> Iterator[Markup | str]:
         caption="Found by listening",
     )
     peaks = [(place, Number(f"{peak:.2g}")) for place, peak in gallery.silent[:SHOWN]]
-    shares = [(place, percent(share, 2)) for place, share in gallery.clipped[:SHOWN]]
+    shares = [(place, Number(f"{100 * share:.2g} %")) for place, share in gallery.clipped[:SHOWN]]
     for kind, total, found, head in (
         ("Silent clips", len(gallery.silent), peaks, "peak"),
         ("Clipped clips", len(gallery.clipped), shares, "samples at full scale"),

@@ -123,13 +123,11 @@ def _features(store: Store, found: StoreFacts, gallery: Gallery | None) -> Itera
             means.deviations[: len(labels)].tolist(),
             alternative="Mean MFCC per class, in standard deviations from the mean of all clips",
             x="MFCC",
-            corner="class",
             full=1.5,
             unit="standard deviations",
         )
-        values = ([label, *row] for label, row in zip(labels, means.means.tolist(), strict=False))
-        columns = ["class", *(str(i) for i in range(means.means.shape[1]))]
-        yield folded("Mean MFCC per class, as numbers", table(columns, values, caption="Mean MFCC per class"))
+        values = ([str(i), *row] for i, row in enumerate(means.means[: len(labels)].T.tolist()))
+        yield folded("The means themselves", table(["MFCC", *labels], values, caption="Mean MFCC per class"))
     projected = clip_map(store)
     if projected is None:
         yield "There are too few clips for a map."
