@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +15,26 @@ import psutil
 import pytest
 import yaml
 from clusters import HandStarted, make_settings
+from failpoints import python_path
 from window_tasks import Bench, Work, where_am_i
 
 from us8k_batch.cluster.connect import connect
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster
 from us8k_batch.errors import RequestError
+
+ONE = """
+from clusters import make_settings
+from window_tasks import Bench
+from us8k_batch.cluster.connect import connect
+from us8k_batch.cluster.where import Where
+from us8k_batch.errors import RequestError
+try:
+    with connect(Where(scheduler="tls://127.0.0.1:1"), make_settings(), Bench):
+        pass
+except RequestError as error:
+    print(str(error).partition(";")[0])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +181,31 @@ def test_no_scheduler_is_a_bad_request_that_names_what_was_asked_for(where: Wher
         connect(where, make_settings(), Bench),
     ):
         pass
+
+
+def test_plain_tcp_is_refused_where_encryption_is_required(hand: HandStarted) -> None:
+    """Whoever named certificates does not send anything in the clear by a wrong address."""
+    with (
+        dask.config.set({"distributed.comm.require-encryption": True}),
+        pytest.raises(RequestError, match=rf"{hand.address}: no scheduler answers there \(.*require encryption"),
+        connect(Where(scheduler=hand.address), make_settings(), Bench),
+    ):
+        pass
+
+
+def test_without_certificates_it_is_over_at_once() -> None:
+    """The command ends with 2 and one line: Dask's client would wait for a minute, and print a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE],
+        env={**os.environ, "PYTHONPATH": python_path()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    told = "tls://127.0.0.1:1: no scheduler answers there (Dask's settings name no certificates of a client)\n"
+    assert done.stdout == told
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 import dask.config
 from dask.utils import parse_timedelta
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 from us8k_batch.cluster.spec import STARTED, interrupts_ignored, read_spec, started
 from us8k_batch.cluster.where import Where
@@ -47,10 +47,7 @@ def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> I
         else:
             stack.enter_context(dask.config.set(STARTED))
             target = stack.enter_context(_local(settings))
-        try:
-            client = Client(target, set_as_default=False)
-        except (OSError, ValueError, TypeError, ImportError) as error:
-            raise RequestError(no_scheduler(address or where.spec or "a local cluster", error)) from error
+        client = reach(target, address or where.spec or "a local cluster")
         local = isinstance(target, LocalCluster)
         yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
 
@@ -68,8 +65,21 @@ def named_scheduler(where: Where) -> str | None:
     return where.scheduler
 
 
-def no_scheduler(asked: str, error: Exception) -> str:
-    """Say that no scheduler answers, and what may be the reason."""
+def reach(target: Any, asked: str) -> Client:
+    """Connect to a scheduler.
+
+    Parameters
+    ----------
+    target : str or Dask cluster
+        The scheduler's address, or what was started.
+    asked : str
+        What the user asked for.
+
+    Raises
+    ------
+    RequestError
+        If none answers there, or it cannot be asked in the way that it speaks; says what may be the reason.
+    """
     if asked.startswith("tls://"):
         hint = (
             "is it running, and does DASK_CONFIG name a folder of certificates of the same authority (cluster/tls)?"
@@ -78,7 +88,21 @@ def no_scheduler(asked: str, error: Exception) -> str:
         hint = "is it running, and does it speak without TLS? Otherwise it is tls://"
     else:
         hint = "is it running?"
-    return f"{asked}: no scheduler answers there ({error}); {hint}"
+    try:
+        if isinstance(target, str):
+            _check_certificates(target)
+        return Client(target, set_as_default=False)
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        raise RequestError(f"{asked}: no scheduler answers there ({error}); {hint}") from error
+
+
+def _check_certificates(address: str) -> None:
+    """Refuse what Dask's client would fail on when it has begun already: it would then wait for a minute to end."""
+    security = Security()
+    if address.startswith("tls://") and security.get_connection_args("client")["ssl_context"] is None:
+        raise ValueError("Dask's settings name no certificates of a client")
+    if address.startswith("tcp://") and security.require_encryption:
+        raise ValueError("Dask's settings require encryption, and this address is without")
 
 
 def _read_address(file: str) -> str:

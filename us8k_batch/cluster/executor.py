@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed import Client
 
-from us8k_batch.cluster.connect import named_scheduler, no_scheduler
+from us8k_batch.cluster.connect import named_scheduler, reach
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import RequestError
 
@@ -31,11 +31,7 @@ def open_executor(where: Where) -> Iterator[tuple[Executor, int]]:
     asked = named_scheduler(where)
     if asked is None:
         raise RequestError("no cluster was named; expected --scheduler or --scheduler-file")
-    try:
-        client = Client(asked, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise RequestError(no_scheduler(asked, error)) from error
-    with client:
+    with reach(asked, asked) as client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise RequestError(f"{asked}: the scheduler has no worker; start one with dask worker")
