@@ -228,6 +228,10 @@ class Bench(Workshop):
     def start(self) -> None:
         """Start nothing."""
 
+    def take_starts(self) -> list[Any]:
+        """Tell of no child's start."""
+        return []
+
     def room(self, length: int) -> memoryview:
         """Give memory for a clip."""
         return new_room(length)
