@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "train",
     "report": "report",
     "check": "dataset",
+    "fetch": "fetch",
     "synth": "dataset",
     "demo": "demo",
 }
