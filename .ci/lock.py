@@ -1,7 +1,7 @@
-"""Write the two locks from pyproject.toml, or check that they are current.
+"""Write the three locks from pyproject.toml, or check that they are current.
 
 ``requirements.lock`` is what a worker and the demo install; ``requirements-dev.lock`` adds the tests' and the
-checks' needs, with the same versions.
+checks' needs, and ``requirements-bench.lock`` the libraries that benchmarks compare with; all have the same versions.
 """
 
 import subprocess
@@ -35,7 +35,7 @@ def compile_lock(lock: Path, extras: tuple[str, ...], constraint: Path | None) -
 
 def main() -> int:
     """Return 1 if a lock was to be checked and is not current."""
-    locks = [Path("requirements.lock"), Path("requirements-dev.lock")]
+    locks = [Path("requirements.lock"), Path("requirements-dev.lock"), Path("requirements-bench.lock")]
     check = "--check" in sys.argv
     with tempfile.TemporaryDirectory() as folder:
         made = [Path(folder) / lock.name if check else lock for lock in locks]
@@ -44,6 +44,7 @@ def main() -> int:
                 copy.write_text(lock.read_text())
         compile_lock(made[1], DEV_EXTRAS, None)
         compile_lock(made[0], RUN_EXTRAS, made[1])
+        compile_lock(made[2], BENCH_EXTRAS, made[1])
         stale = [lock.name for lock, copy in zip(locks, made, strict=True) if lock.read_text() != copy.read_text()]
     if stale:
         print(f"{', '.join(stale)}: not what pyproject.toml asks for; run make lock", file=sys.stderr)

@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 import soundfile
 from distributed import LocalCluster
+from results import keep
 from sounds import make_sound
 
 import us8k_batch
@@ -129,6 +130,18 @@ def main() -> None:
         for row in measured["stages"]:
             print(f"  {row['stage']:<9}{row['where']:<8}{row['ms_per_clip']:8.3f} ms/clip{row['share']:8.1%}")
         print("  phases: " + ", ".join(f"{phase} {spent:.2f} s" for phase, spent in measured["phases"].items()))
+        keep(
+            "job",
+            {
+                "clips": given.clips,
+                "workers": given.workers,
+                "ours": [1e3 * s / given.clips for s in ours],
+                "loop": [1e3 * s / given.clips for s in loop],
+                "start": [our_start, loop_start],
+                "worst": worst,
+                **measured,
+            },
+        )
         print(f"largest difference of any MFCC value: {worst:.2g} (at most {TOLERANCE:g})")
         if worst > TOLERANCE:
             raise SystemExit("the numbers differ")

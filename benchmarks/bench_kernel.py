@@ -22,6 +22,7 @@ import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from results import keep
 from sounds import make_sound
 from threadpoolctl import threadpool_limits
 
@@ -94,7 +95,7 @@ def main() -> None:
         main_one = next(iter(clips))
         weights = {encoding: 4.0 if encoding == main_one else 1.0 for encoding in clips}
         print(f"{'clip':<26}{'resampler':<13}{'us8k ms':>9}{'librosa ms':>12}{'ratio':>8}  quartiles     max |Δ|")
-        last, trouble = 0.0, []
+        last, trouble, rows = 0.0, [], []
         for res_type in ("kaiser_fast", "soxr_hq"):
             engine = make_engine(FeatureConfig(max_seconds=60.0, res_type=res_type), "auto")
 
@@ -114,9 +115,11 @@ def main() -> None:
                 fast, slow = np.median(times, axis=0)
                 spread = f"{low:.1f} to {high:.1f}"
                 print(f"{encoding:<26}{res_type:<13}{fast:9.2f}{slow:12.2f}{ratio:8.1f}  {spread:<14}{worst:.1g}")
+                rows.append([encoding, res_type, fast, slow, ratio, low, high, worst])
                 if worst > TOLERANCE:
                     trouble.append(f"{encoding}, {res_type}: the frames differ by {worst:.2g}")
                 last = ratio if encoding == main_one else last
+        keep("kernel", {"kind": "real" if given.clips else "synthetic", "rows": rows})
         if trouble:
             raise SystemExit("\n".join(trouble))
         print(f"ratio {last:.1f}")

@@ -204,7 +204,7 @@ class Frames:
         self._info = info
         self._rows = table["row"].to_numpy()
         self._n_frames = table["n_frames"].to_numpy()
-        self._digests = table["digest"]
+        self._digests = table["digest"].combine_chunks()
         self._ids = table["clip_id"]
         self._chunks = Chunks(objects, info, end_row)
 
@@ -277,9 +277,10 @@ class Frames:
         except Exception as error:  # codecs raise whatever their C libraries do
             clip = self._ids[int(clips[0])].as_py()
             raise DamageError(f"{self._objects.url}: {clip}: cannot be read ({error})") from error
-        for clip, row, frames in zip(clips.tolist(), rows.tolist(), out, strict=True):
+        digests = self._digests.take(pa.array(clips)).to_pylist()
+        for clip, row, frames, digest in zip(clips.tolist(), rows.tolist(), out, digests, strict=True):
             # The digest of what was committed is the only proof, whatever the object says of itself.
-            if digest_frames(frames[:, : self._n_frames[clip]]) != self._digests[clip].as_py():
+            if digest_frames(frames[:, : self._n_frames[clip]]) != digest:
                 raise DamageError(
                     f"{self._objects.url}: {self._ids[clip].as_py()}: row {row} is not what was "
                     "committed; run us8k verify"

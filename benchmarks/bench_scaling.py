@@ -1,0 +1,217 @@
+"""How the job grows: with workers, with the number of clips, with their length; and whether memory creeps.
+
+    python benchmarks/bench_scaling.py [--part workers|clips|length|memory]
+
+Clips are 44.1 kHz stereo of 16 bit. Their files are links to a few, so that they fit the page cache; each is read,
+hashed, decoded and committed for itself. Efficiency is the rate of two workers over twice that of one, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import soundfile
+from bench_job import Silent
+from results import keep
+from sounds import make_sound
+
+from us8k_batch.config import FeatureConfig
+from us8k_batch.extract import Job, ShardTask, Workshop, extract_shard
+from us8k_batch.objects import open_objects
+from us8k_batch.run.extract import extract
+from us8k_batch.run.options import Options
+from us8k_batch.store.layout import create_info, new_info
+from us8k_batch.store.timings import timings
+
+LENGTHS = (1, 4, 15, 60, 240, 600)
+"""Seconds of a clip."""
+COUNTS = (500, 1000, 2000, 4000, 8000)
+"""Clips of a dataset."""
+
+
+def make_dataset(folder: Path, clips: int, seconds: float) -> Path:
+    """Write a few sounds and a manifest of links to them."""
+    rng = np.random.default_rng(0)
+    (folder / "audio").mkdir(parents=True)
+    sounds = []
+    for i in range(16):
+        sounds.append(folder / f"{i}.wav")
+        soundfile.write(sounds[-1], make_sound(rng, 44100, 2)[: round(seconds * 44100)], 44100, subtype="PCM_16")
+    lines = ["path,label,fold,group"]
+    for i in range(clips):
+        os.link(sounds[i % 16], folder / f"audio/{i:05d}.wav")
+        lines.append(f"audio/{i:05d}.wav,{'ab'[i % 2]},{1 + i % 10},r{i}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder / "manifest.csv"
+
+
+class Cluster:
+    """Workers on this machine that are warm, for jobs of 4 s clips."""
+
+    def __init__(self, workers: int, folder: Path, cores: int | None = None) -> None:
+        """Start and warm them; `cores` keeps them and their children on so many cores."""
+        from distributed import LocalCluster
+
+        self._cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        self._folder, self._runs = folder / f"stores-{workers}", 0
+        self.run(make_dataset(folder / f"warm-{workers}", 256 * workers, 0.2))
+        allowed = sorted(os.sched_getaffinity(0))[:cores]
+        for nanny in self._cluster.workers.values():
+            worker = psutil.Process(nanny.pid)
+            for process in (worker, *worker.children(recursive=True)):
+                for thread in process.threads():
+                    os.sched_setaffinity(thread.id, allowed)
+
+    def run(self, manifest: Path) -> float:
+        """Return the seconds from submit to published snapshot."""
+        from us8k_batch.cluster.where import Where
+        from us8k_batch.settings import load_settings
+
+        self._runs += 1
+        options = Options(
+            dataset=str(manifest),
+            store=str(self._folder / str(self._runs)),
+            settings=load_settings({}),
+            where=Where(scheduler=self._cluster.scheduler_address),
+        )
+        start = time.perf_counter()
+        assert extract(options, Silent()).exit_status == 0
+        return time.perf_counter() - start
+
+    def rate(self) -> float:
+        """Return the clips per second of the last run, while it was extracting."""
+        measured = timings(str(self._folder / str(self._runs)))
+        assert measured is not None
+        return float(measured["clips_per_second"])
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self._cluster.close()
+
+
+def bench_workers(folder: Path) -> None:
+    """Two workers against one, which has both cores or only one of them."""
+    manifest = make_dataset(folder / "clips", 1024, 4)
+    sides = {"1 on one core": Cluster(1, folder / "a", 1), "1 on two cores": Cluster(1, folder / "b")}
+    sides["2 on two cores"] = Cluster(2, folder / "c")
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(5):
+        for side, cluster in sides.items():
+            cluster.run(manifest)
+            rates[side].append(cluster.rate())
+    for cluster in sides.values():
+        cluster.close()
+    rows = []
+    for side, measured in rates.items():
+        found = [two / (2 * one) for one, two in zip(measured, rates["2 on two cores"], strict=True)]
+        rate, efficiency = statistics.median(measured), statistics.median(found)
+        rows.append({"side": side, "rate": rate, "efficiency": efficiency, "low": min(found), "high": max(found)})
+        print(f"{side:<15}{rate:7.0f} clips/s  {efficiency:.2f} ({min(found):.2f} to {max(found):.2f})")
+    keep("scaling-workers", {"rows": rows})
+
+
+def bench_clips(folder: Path) -> None:
+    """More and more clips of 0.2 s."""
+    cluster, rows = Cluster(2, folder), []
+    for clips in COUNTS:
+        manifest = make_dataset(folder / str(clips), clips, 0.2)
+        seconds = min(cluster.run(manifest) for _ in range(2))
+        rows.append({"clips": clips, "seconds": seconds})
+        print(f"{clips:6d} clips {seconds:7.2f} s {1e3 * seconds / clips:7.2f} ms/clip")
+    cluster.close()
+    keep("scaling-clips", {"rows": rows})
+
+
+def task_of(folder: Path, name: str, seconds: float, shard: int, per_shard: int | None = None) -> ShardTask:
+    """Make the task of a shard whose clips are all one file."""
+    config = FeatureConfig(max_seconds=seconds)
+    info = new_info(config, per_shard)
+    store = str(folder / f"store-{name}")
+    create_info(open_objects(store), info)
+    job = Job(str(folder), store, info, "auto", 2 << 30, 60.0, 1 << 30)
+    clips = tuple((f"clip-{shard}-{i}", name) for i in range(info.clips_per_shard))
+    return ShardTask(job, shard, clips)
+
+
+def memory_mb() -> tuple[float, float]:
+    """Return what the worker's process and its child hold, in MB."""
+    me = psutil.Process()
+    return tuple(sum(p.memory_info().rss for p in group) / 1e6 for group in ([me], me.children(recursive=True)))
+
+
+def bench_length(folder: Path) -> None:
+    """Longer and longer clips, one worker: time per second of audio, and memory."""
+    sound = make_sound(np.random.default_rng(0), 44100, 2)
+    rows = []
+    for seconds in LENGTHS:
+        name = f"{seconds}.wav"
+        soundfile.write(folder / name, np.resize(sound, (seconds * 44100, 2)), 44100, subtype="PCM_16")
+        workshop = Workshop()
+        per_shard = max(2, min(64, 240 // seconds))
+        extract_shard(workshop, task_of(folder, name, float(seconds), 0, per_shard))
+        taken = []
+        for shard in (1, 2, 3):
+            task = task_of(folder, name, float(seconds), shard, per_shard)
+            start = time.perf_counter()
+            report = extract_shard(workshop, task)
+            taken.append(time.perf_counter() - start)
+            assert report.n_extracted == len(task.clips)
+        worker, child = memory_mb()
+        workshop.close()
+        per_second = 1e3 * min(taken) / per_shard / seconds
+        rows.append({"seconds": seconds, "ms_per_second": per_second, "worker_mb": worker, "child_mb": child})
+        print(
+            f"{seconds:4d} s: {per_second:.3f} ms per second of audio, worker {worker:.0f} MB, child {child:.0f} MB"
+        )
+    keep("scaling-length", {"rows": rows})
+
+
+def bench_memory(folder: Path, clips: int) -> None:
+    """Very many clips in one worker: its memory and its child's must not grow."""
+    soundfile.write(folder / "short.wav", make_sound(np.random.default_rng(0), 44100, 2)[:4410], 44100)
+    workshop, rows, done = Workshop(), [], 0
+    shard = 0
+    while done < clips:
+        report = extract_shard(workshop, task_of(folder, "short.wav", 0.1, shard))
+        assert report.n_failed == 0
+        done, shard = done + report.n_extracted, shard + 1
+        if shard == 8 or done // 5000 > (done - report.n_extracted) // 5000:
+            worker, child = memory_mb()
+            rows.append({"clips": done, "worker_mb": worker, "child_mb": child})
+            print(f"{done:6d} clips: worker {worker:.1f} MB, child {child:.1f} MB", flush=True)
+    workshop.close()
+    keep("scaling-memory", {"rows": rows})
+
+
+def main() -> None:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=["workers", "clips", "length", "memory"])
+    parser.add_argument("--clips", type=int, default=50_000, help="of the part memory")
+    given = parser.parse_args()
+    import dask
+
+    from us8k_batch.cluster.connect import LOCAL_CONFIG
+
+    parts = {
+        "workers": bench_workers,
+        "clips": bench_clips,
+        "length": bench_length,
+        "memory": lambda folder: bench_memory(folder, given.clips),
+    }
+    with dask.config.set(LOCAL_CONFIG):
+        for name, part in parts.items():
+            if given.part in (None, name):
+                with tempfile.TemporaryDirectory() as folder:
+                    part(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
