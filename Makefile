@@ -29,10 +29,15 @@ lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether 
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/lock.py --check
 
-bench: $(VENV)/.dev  ## the kernel, the whole job and the trainer against what one would write otherwise; 10 minutes
+bench: $(VENV)/.bench  ## all that is claimed about speed, into benchmarks/results.md; half an hour
 	$(BIN)/python -W ignore benchmarks/bench_kernel.py
+	$(BIN)/python -W ignore benchmarks/bench_peers.py
 	$(BIN)/python -W ignore benchmarks/bench_job.py
 	$(BIN)/python -W ignore benchmarks/bench_train.py
+	$(BIN)/python -W ignore benchmarks/bench_storage.py
+	$(BIN)/python -W ignore benchmarks/bench_storage.py --bucket
+	$(BIN)/python -W ignore benchmarks/bench_scaling.py
+	$(BIN)/python benchmarks/results.py
 
 bench-kernel: $(VENV)/.dev  ## the kernel against librosa on one core; under a minute
 	$(BIN)/python -W ignore benchmarks/bench_kernel.py
@@ -49,6 +54,10 @@ $(VENV)/.run: pyproject.toml requirements.lock
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-bench.lock
 	touch $@
 
 clean:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 RUN_EXTRAS = ("dashboard", "train", "report", "ssh", "jobqueue", "build")
 DEV_EXTRAS = (*RUN_EXTRAS, "nn", "tune", "mlflow", "tensorboard", "comet", "aws", "test", "browser", "lint")
+BENCH_EXTRAS = ("bench",)
 
 
 def compile_lock(lock: Path, extras: tuple[str, ...], constraint: Path | None) -> None:
