@@ -23,7 +23,7 @@ from results import keep
 from sounds import make_sound
 
 import us8k_batch
-from us8k_batch.cluster.connect import LOCAL_CONFIG
+from us8k_batch.cluster.spec import STARTED
 from us8k_batch.cluster.where import Where
 from us8k_batch.recheck import TOLERANCE
 from us8k_batch.run.extract import extract
@@ -97,7 +97,7 @@ def main() -> None:
     given = parser.parse_args()
     import dask
 
-    with tempfile.TemporaryDirectory() as name, dask.config.set(LOCAL_CONFIG):
+    with tempfile.TemporaryDirectory() as name, dask.config.set(STARTED):
         folder = Path(name)
         manifest = make_clips(folder / "clips", given.clips)
         few = make_clips(folder / "few", 2 * 128 * given.workers)

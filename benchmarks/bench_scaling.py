@@ -198,7 +198,7 @@ def main() -> None:
     given = parser.parse_args()
     import dask
 
-    from us8k_batch.cluster.connect import LOCAL_CONFIG
+    from us8k_batch.cluster.spec import STARTED
 
     parts = {
         "workers": bench_workers,
@@ -206,7 +206,7 @@ def main() -> None:
         "length": bench_length,
         "memory": lambda folder: bench_memory(folder, given.clips),
     }
-    with dask.config.set(LOCAL_CONFIG):
+    with dask.config.set(STARTED):
         for name, part in parts.items():
             if given.part in (None, name):
                 with tempfile.TemporaryDirectory() as folder:
