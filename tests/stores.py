@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure
+from us8k_batch.features.pooling import pool
 from us8k_batch.objects import ObjectInfo, Objects, open_objects
 from us8k_batch.plan.plan import Plan, Request, make_plan
 from us8k_batch.plan.snapshot import make_publication
@@ -153,7 +154,7 @@ def make_result(clip: Clip, row: int, *, config: FeatureConfig = CONFIG) -> Clip
     if clip.content.startswith("bad"):
         return ClipResult(row, clip.clip_id, clip.sha256, failure=Failure("decode", "not_decodable", clip.content))
     frames = make_frames(clip.content, config=config)
-    pooled = np.concatenate([getattr(frames, name)(axis=1) for name in config.statistics]).astype(np.float32)
+    pooled = pool(frames, config.statistics)
     return ClipResult(row, clip.clip_id, clip.sha256, frames, pooled, duration=len(clip.content) / 8)
 
 

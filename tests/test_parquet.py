@@ -115,7 +115,7 @@ def test_a_table_that_is_not_ours_says_so() -> None:
     with pytest.raises(DamageError, match="not written by this program"):
         parquet.metadata_of(foreign, "key")
     for value in (b"[1]", b"3"):
-        with pytest.raises(DamageError, match="not an object"):
+        with pytest.raises(DamageError, match="expected a JSON object"):
             parquet.metadata_of(foreign.replace_schema_metadata({parquet.METADATA_KEY: value}), "key")
     with pytest.raises(DamageError, match="not written by this program"):
         parquet.metadata_of(foreign.replace_schema_metadata({parquet.METADATA_KEY: b"{"}), "key")

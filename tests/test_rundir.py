@@ -115,7 +115,7 @@ def test_other_versions_are_a_warning(name: str, tmp_path: Path, monkeypatch: py
     [
         (None, RequestError, "no run here"),
         ("nonsense", DamageError, "cannot be read"),
-        ("[]", DamageError, "not what a run writes"),
+        ("[]", DamageError, "expected a JSON object"),
         ('{"format": 99}', RequestError, "format 99; this program reads format 1"),
         ("{}", RequestError, "format None"),
     ],

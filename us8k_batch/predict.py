@@ -16,12 +16,21 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError, ConfigError, DamageError, Failure, StorageError
 from us8k_batch.features.decoder import Decoder
 from us8k_batch.features.engine import Features, name_of, numeric_versions
+from us8k_batch.store.layout import new_info
+from us8k_batch.training.conform import ANY_NAME
 from us8k_batch.training.frames import frames_of
 from us8k_batch.training.inputs import FRAMES
 from us8k_batch.training.models import Model
 from us8k_batch.training.rundir import Run, load_run
 from us8k_batch.training.statistics import column_names, describe
 
+SHAPE: Mapping[str, Any] = {
+    "protocol": str,
+    "classes": [str],
+    "features": {"name": str, "statistics": [str]},
+    "store": {"config": {ANY_NAME: (str, float, bool, None, [str])}, "versions": [{"engine": str}]},
+}
+"""What is counted on of a run's document."""
 SOURCE_BYTES = 1 << 31
 """Largest source that is read into memory, in bytes."""
 
@@ -113,8 +122,9 @@ def predict(run: str, audio: Sequence[str]) -> Predictions:
         If the run is not what was written.
     """
     loaded = load_run(run)
+    loaded.require(SHAPE)
     told = loaded.document["store"]
-    config = FeatureConfig.from_dict(told["config"])
+    config = _config(loaded)
     engine, warnings = _engine(config, told["versions"])
     models = dict(zip(_splits(loaded), loaded.models(), strict=True))
     classes = loaded.document["classes"]
@@ -126,9 +136,30 @@ def predict(run: str, audio: Sequence[str]) -> Predictions:
             if isinstance(found, Failure):
                 failures[path] = found
             else:
-                said = ask(models, model_input(loaded, config, found))
-                predictions.append(judge(path, said, classes))
+                predictions.append(judge(path, _said(loaded, models, model_input(loaded, config, found)), classes))
     return Predictions(run, tuple(predictions), failures, (*loaded.warnings, *warnings))
+
+
+def _config(run: Run) -> FeatureConfig:
+    try:
+        config = FeatureConfig.from_dict(run.document["store"]["config"])
+        new_info(config)  # refuses what no store has room for
+    except ConfigError as error:
+        raise DamageError(f"{run.path}: its features cannot be computed: {error}") from error
+    return config
+
+
+def _said(run: Run, models: Mapping[str, Model], row: Any) -> dict[str, NDArray[np.float32]]:
+    """Ask models that may be anybody's: whatever they answer is an answer, or an error with the run's name."""
+    try:
+        said = ask(models, row)
+    except Exception as error:  # each library has its own errors for a model that does not fit
+        reason = str(error).partition("\n")[0]
+        raise DamageError(f"{run.path}: its models cannot be asked ({type(error).__name__}: {reason})") from error
+    expected = (len(run.document["classes"]),)
+    if any(one.shape != expected or not np.isfinite(one).all() for one in said.values()):
+        raise DamageError(f"{run.path}: a model's answer is not one probability for each of its classes")
+    return said
 
 
 def model_input(run: Run, config: FeatureConfig, features: Features) -> Any:

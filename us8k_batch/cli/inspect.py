@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from us8k_batch.cli.base import Output, command
+from us8k_batch.store.finding import named
+
+if TYPE_CHECKING:
+    from us8k_batch.repair.repair import Repaired
 
 
 @command("status", "us8k status features/")
@@ -33,13 +37,49 @@ def status(output: Output, *, store: str, timings: bool) -> int:
     "--sample", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Clips to compute again."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which clips are drawn.")
-def verify(output: Output, *, store: str, against: str | None, sample: int, seed: int) -> int:  # fmt: skip
-    """Prove STORE: every digest, Zarr against the commits and the tables, orphans."""
-    from us8k_batch.store.verify import verify as prove
+@click.option(
+    "--repair",
+    "dataset",
+    metavar="DATASET",
+    help="Mend what is damaged: as it was, from DATASET if need be, or by giving its clips new rows.",
+)
+@click.option(
+    "--allow-removal", is_flag=True, help="Repair although more than a tenth of the live clips are not in DATASET."
+)
+@click.option("--force", is_flag=True, help="Repair although a run is working on STORE.")
+def verify(
+    output: Output,
+    *,
+    store: str,
+    against: str | None,
+    sample: int,
+    seed: int,
+    dataset: str | None,
+    allow_removal: bool,
+    force: bool,
+) -> int:
+    """Prove STORE: every digest, Zarr against the commits and the tables, orphans.
 
-    done = prove(store, output.say)
-    values: dict[str, Any] = done.to_dict()
-    lines = [f"{done.store}: {done.rows} rows in {done.shards} shards compared with their digests"]
+    With --repair, a damaged object is moved to STORE/damaged/ and made again only if it comes out as it was
+    recorded; otherwise its clips leave the tables, and us8k extract computes them again. Exit status: 0 all is as
+    it was committed, 1 something is not, or clips are to be computed again.
+    """
+    waiting = 0
+    if dataset is None:
+        from us8k_batch.store.verify import verify as prove
+
+        done = prove(store, output.say)
+        values: dict[str, Any] = done.to_dict()
+        lines = []
+    else:
+        from us8k_batch.repair.repair import repair
+        from us8k_batch.settings import load_settings
+
+        mended = repair(store, dataset, load_settings(), allow_removal=allow_removal, force=force, tell=output.say)
+        done, waiting = mended.proof, len(mended.clips)
+        values = {**done.to_dict(), "repair": mended.to_dict()}
+        lines = _repair_lines(mended)
+    lines.append(f"{done.store}: {done.rows} rows in {done.shards} shards compared with their digests")
     lines.extend(f"  {finding}" for finding in done.findings)
     lines.extend(f"  orphan, harmless: {key}" for key in done.orphans[:10])
     if len(done.orphans) > 10:
@@ -57,8 +97,10 @@ def verify(output: Output, *, store: str, against: str | None, sample: int, seed
         lines.extend(f"  {problem}" for problem in compared.problems)
         bad += len(compared.problems)
     lines.append("all is as it was committed" if not bad else f"{bad} problems found")
+    if waiting:
+        lines.append(f"{waiting} clips have to be computed again: us8k extract {dataset} {store}")
     output.result("\n".join(lines), values)
-    return 1 if bad else 0
+    return 1 if bad or waiting else 0
 
 
 @command("compact", "us8k compact features/ features-compact/")
@@ -74,6 +116,14 @@ def compact(output: Output, *, store: str, new_store: str) -> int:
     text = f"{done.store}: {done.rows} rows kept of {done.rows_before}, snapshot {done.snapshot_id[:12]}"
     output.result(text, asdict(done))
     return 0
+
+
+def _repair_lines(mended: Repaired) -> list[str]:
+    lines = [f"mended, as it was recorded: {key}" for key in mended.mended]
+    lines.extend(f"moved to damaged/: {line}" for line in mended.given_up)
+    if mended.clips:
+        lines.append("clips that get new rows: " + ", ".join(named(mended.clips)))
+    return lines
 
 
 def _status_text(found: dict[str, Any]) -> str:

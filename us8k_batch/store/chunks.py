@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections import OrderedDict
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
+from us8k_batch.documents import natural, read_document
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects, read_ranges
-from us8k_batch.store.layout import ARRAY, StoreInfo, shard_key
+from us8k_batch.store.layout import ARRAY, DOCUMENT_BYTES, StoreInfo, shard_key
 from us8k_batch.store.shards import array_metadata
 
 INDEXES = 4096
@@ -57,7 +57,7 @@ class Chunks:
             If what stands there does not describe this store's array.
         """
         if self._n_rows is None:
-            self._n_rows = _length_of(self._objects.get(ARRAY), self._info)
+            self._n_rows = _length_of(self._objects.get_tail(ARRAY, DOCUMENT_BYTES + 1), self._info)
         return self._n_rows
 
     def read(self, shard: int, at: NDArray[np.int64], out: NDArray[np.float32]) -> None:
@@ -133,9 +133,9 @@ def _read_index(data: bytes, n_chunks: int, key: str) -> Index:
 def _length_of(data: bytes, info: StoreInfo) -> int:
     """Read the array's metadata; everything that decides how its rows are stored must be as format 1 says."""
     try:
-        document = json.loads(data)
-        n_rows = int(document["shape"][0])
-        same = _storage(document) == _storage(json.loads(array_metadata(info, n_rows)))
+        document = read_document(data, DOCUMENT_BYTES)
+        n_rows = natural(document["shape"][0])
+        same = _storage(document) == _storage(read_document(array_metadata(info, n_rows)))
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise DamageError(f"{ARRAY}: not the description of an array ({error}); run us8k verify") from error
     if not same:

@@ -19,6 +19,9 @@ from us8k_batch.store.layout import StoreInfo, commit_key, shard_key
 from us8k_batch.store.shards import Frames, encode_shard
 from us8k_batch.timing import timed
 
+OTHER_BYTES = "its Zarr object holds other bytes"
+"""Why a shard is abandoned whose frames were written by an attempt that found something else."""
+
 
 class Outcome(StrEnum):
     """How the attempt to commit a shard ended."""
@@ -67,11 +70,11 @@ def commit_shard(
     seconds = {} if seconds is None else seconds
     with timed(seconds, "encode"):
         frames = encode_shard(info, [result.frames for result in results])
-        record = _encode_commit(info, shard, results, hashlib.sha256(frames).hexdigest())
+        record = encode_commit(info, shard, results, hashlib.sha256(frames).hexdigest())
     with timed(seconds, "write"):
         same = _create_or_equal(objects, shard_key(shard), frames)
     if not same:
-        return abandon_shard(objects, info, shard, "its Zarr object holds other bytes")
+        return abandon_shard(objects, info, shard, OTHER_BYTES)
     with timed(seconds, "commit"):
         same = _create_or_equal(objects, commit_key(shard), record)
     return Outcome.COMMITTED if same else read_outcome(objects, shard)
@@ -79,10 +82,14 @@ def commit_shard(
 
 def abandon_shard(objects: Objects, info: StoreInfo, shard: int, reason: str) -> Outcome:
     """Create a commit with no rows, unless the shard was committed meanwhile."""
-    empty = info.commit_schema.empty_table()
-    metadata = {"shard": shard, "state": "abandoned", "reason": reason}
-    objects.create(commit_key(shard), parquet.encode(empty, metadata))
+    objects.create(commit_key(shard), encode_abandonment(info, shard, reason))
     return read_outcome(objects, shard)
+
+
+def encode_abandonment(info: StoreInfo, shard: int, reason: str) -> bytes:
+    """Return the commit that says that a shard was abandoned, and why."""
+    metadata = {"shard": shard, "state": "abandoned", "reason": reason}
+    return parquet.encode(info.commit_schema.empty_table(), metadata)
 
 
 def read_outcome(objects: Objects, shard: int) -> Outcome:
@@ -106,7 +113,9 @@ def _create_or_equal(objects: Objects, key: str, data: bytes) -> bool:
     return objects.create(key, data) or objects.get(key) == data
 
 
-def _encode_commit(info: StoreInfo, shard: int, results: Sequence[ClipResult], shard_sha256: str) -> bytes:
+def encode_commit(info: StoreInfo, shard: int, results: Sequence[ClipResult], shard_sha256: str) -> bytes:
+    """Return the commit of a shard whose Zarr object has this digest: same results, same bytes."""
+
     def column(values: list[Any], name: str) -> pa.Array:
         return pa.array(values, info.commit_schema.field(name).type)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
+from us8k_batch.documents import natural, read_document
 from us8k_batch.errors import ConfigError, ObjectNotFoundError, StoreError
 from us8k_batch.objects import Objects
 
@@ -21,6 +21,10 @@ ARRAY = "mfcc.zarr/mfcc/zarr.json"
 POOLED = "pooled.parquet"
 FAILURES = "failures.parquet"
 PLANS, COMMITS, SNAPSHOTS, RUNS, LEASE = "plans", "commits", "snapshots", "runs", "lease"
+DAMAGED = "damaged"
+"""Folder of what a repair set aside, under the keys that it had."""
+DOCUMENT_BYTES = 1 << 20
+"""Largest description of a store or of its array, in bytes."""
 SHARD_BYTES = 64 << 20
 """Most that one shard's frames may take in memory, in bytes."""
 DEFAULT_CLIPS_PER_SHARD = 128
@@ -84,6 +88,22 @@ def shard_key(shard: int) -> str:
 def snapshot_key(number: int) -> str:
     """Return the key of a snapshot."""
     return f"{SNAPSHOTS}/{number:06d}.parquet"
+
+
+def damaged_key(key: str) -> str:
+    """Return where an object is set aside that cannot be used any more."""
+    return f"{DAMAGED}/{key}"
+
+
+def written_off_key(key: str) -> str:
+    """Return what says that an object was lost for good, and that nothing depends on it."""
+    return f"{damaged_key(key)}.lost"
+
+
+def shard_of(key: str) -> int | None:
+    """Return the shard whose Zarr object has this key, or None if it is not one."""
+    number = key.removeprefix("mfcc.zarr/mfcc/c/").partition("/")[0]
+    return int(number) if number.isascii() and number.isdigit() and key == shard_key(int(number)) else None
 
 
 def number_of(key: str) -> int | None:
@@ -174,7 +194,7 @@ def new_info(config: FeatureConfig, clips_per_shard: int | None = None) -> Store
 def find_info(objects: Objects) -> StoreInfo | None:
     """Read ``us8k.json``, or return None where there is no store."""
     try:
-        return _parse(objects.get(INFO), objects.url)
+        return _parse(objects.get_tail(INFO, DOCUMENT_BYTES + 1), objects.url)
     except ObjectNotFoundError:
         return None
 
@@ -219,11 +239,11 @@ def check_same(stored: StoreInfo, config: FeatureConfig, given: set[str], url: s
 
 def _parse(data: bytes, url: str) -> StoreInfo:
     try:
-        document: Any = json.loads(data)
+        document = read_document(data, DOCUMENT_BYTES)
         if document["format"] != FORMAT:
             raise StoreError(f"{url}: store format {document['format']!r}, this program reads {FORMAT}")
         config = FeatureConfig.from_dict(document["config"])
-        info = StoreInfo(config, int(document["clips_per_shard"]), int(document["clips_per_chunk"]))
+        info = StoreInfo(config, natural(document["clips_per_shard"]), natural(document["clips_per_chunk"]))
         consistent = document["frames"] == info.frames and new_info(config, info.clips_per_shard)
         if not consistent or info.clips_per_chunk < 1 or info.clips_per_shard % info.clips_per_chunk:
             raise StoreError(f"{url}/{INFO}: its frames, shard and chunk sizes contradict each other")

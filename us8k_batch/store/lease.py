@@ -16,9 +16,10 @@ from typing import Any
 
 import psutil
 
+from us8k_batch.documents import natural, read_document
 from us8k_batch.errors import LeaseHeldError, ObjectNotFoundError, StorageError
 from us8k_batch.objects import Objects
-from us8k_batch.store.layout import LEASE
+from us8k_batch.store.layout import DOCUMENT_BYTES, LEASE
 
 HEARTBEAT_SECONDS = 2.0
 ANSWER_SECONDS = 4.5
@@ -189,16 +190,17 @@ def _beat_key(epoch: int) -> str:
 
 def _read_beat(objects: Objects, epoch: int) -> dict[str, Any]:
     try:
-        value = json.loads(objects.get(_beat_key(epoch)))
+        return read_document(objects.get_tail(_beat_key(epoch), DOCUMENT_BYTES + 1), DOCUMENT_BYTES)
     except (ObjectNotFoundError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _read_holder(objects: Objects, epoch: int) -> Holder | None:
     try:
-        return Holder(**json.loads(objects.get(_epoch_key(epoch))))
-    except (ObjectNotFoundError, ValueError, TypeError):
+        found = read_document(objects.get_tail(_epoch_key(epoch), DOCUMENT_BYTES + 1), DOCUMENT_BYTES)
+        run_id, host, machine = (str(found[name]) for name in ("run_id", "host", "machine"))
+        return Holder(run_id, host, natural(found["pid"]), machine, float(found["started"]))
+    except (ObjectNotFoundError, ValueError, TypeError, KeyError):
         return None
 
 

@@ -12,6 +12,7 @@ from us8k_batch.objects import Objects
 from us8k_batch.store.layout import (
     ARRAY,
     COMMITS,
+    DAMAGED,
     FAILURES,
     GROUP,
     INFO,
@@ -22,13 +23,13 @@ from us8k_batch.store.layout import (
     SNAPSHOTS,
     StoreInfo,
     number_of,
-    shard_key,
+    shard_of,
     split_by_shard,
 )
 from us8k_batch.store.plans import list_plans, read_record
 from us8k_batch.store.state import State
 
-KEPT = (RUNS, LEASE, "damaged")
+KEPT = (RUNS, LEASE, DAMAGED)
 """Folders whose objects nothing has to refer to."""
 
 
@@ -54,7 +55,7 @@ def find_orphans(objects: Objects, info: StoreInfo, state: State) -> Iterator[st
     for key in stored:
         folder = key.partition("/")[0]
         number = number_of(key)
-        shard = _shard_of(key)
+        shard = shard_of(key)
         if not (
             key in (INFO, GROUP, ARRAY, POOLED, FAILURES)
             or folder in KEPT
@@ -64,8 +65,3 @@ def find_orphans(objects: Objects, info: StoreInfo, state: State) -> Iterator[st
         ):
             yield key
     yield from objects.leftovers()
-
-
-def _shard_of(key: str) -> int | None:
-    number = key.removeprefix("mfcc.zarr/mfcc/c/").partition("/")[0]
-    return int(number) if number.isdigit() and key == shard_key(int(number)) else None

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from us8k_batch.documents import read_document
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects
+from us8k_batch.parquet_bounds import check_size
 
 METADATA_KEY = b"us8k"
 ROW_GROUP_ROWS = 131_072
@@ -42,6 +44,7 @@ def decode(data: bytes, key: str, columns: Sequence[str] | None = None) -> pa.Ta
         If the bytes are not the Parquet that was written.
     """
     try:
+        check_size(data)
         table = pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
         if not all(table.column_names):  # names are decoded when they are first looked at
             raise ValueError("a column has no name")
@@ -54,12 +57,11 @@ def metadata_of(table_or_schema: pa.Table | pa.Schema, key: str) -> dict[str, An
     """Return our JSON from a table's metadata."""
     schema = table_or_schema if isinstance(table_or_schema, pa.Schema) else table_or_schema.schema
     try:
-        value = json.loads((schema.metadata or {})[METADATA_KEY])
-    except (KeyError, ValueError) as error:
+        return read_document((schema.metadata or {})[METADATA_KEY])
+    except KeyError as error:
         raise DamageError(f"{key}: has no us8k metadata; it was not written by this program") from error
-    if not isinstance(value, dict):
-        raise DamageError(f"{key}: us8k metadata is not an object")
-    return value
+    except ValueError as error:
+        raise DamageError(f"{key}: its us8k metadata cannot be read ({error}); run us8k verify") from error
 
 
 def same(one: pa.Table, other: pa.Table) -> bool:

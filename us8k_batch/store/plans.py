@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.documents import natural
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects
 from us8k_batch.store import parquet
@@ -51,9 +52,9 @@ class PlanRecord:
     def from_dict(cls, values: Mapping[str, Any]) -> PlanRecord:
         """Build from stored JSON."""
         return cls(
-            int(values["number"]),
-            int(values["first_shard"]),
-            int(values["n_clips"]),
+            natural(values["number"]),
+            natural(values["first_shard"]),
+            natural(values["n_clips"]),
             {str(name): str(version) for name, version in values["versions"].items()},
         )
 

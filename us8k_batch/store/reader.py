@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import DTypeLike, NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import DamageError, ObjectNotFoundError, StoreError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
+from us8k_batch.store.arrays import bounded
 from us8k_batch.store.chunks import Chunks
 from us8k_batch.store.commits import digest_frames, read_commit
 from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info, split_by_shard
@@ -24,6 +26,16 @@ from us8k_batch.store.state import in_parallel, read_snapshot
 if TYPE_CHECKING:
     import xarray
 
+PUBLISHED = {
+    "clip_id": pa.string(),
+    "fold": pa.int32(),
+    "label": pa.string(),
+    "row": pa.int64(),
+    "n_frames": pa.int32(),
+    "duration": pa.float64(),
+    "digest": pa.string(),
+}
+"""Columns that every published table has, beside the pooled vector."""
 ATTEMPTS = 5
 """Times that the two tables are read while a run may be replacing them."""
 
@@ -56,12 +68,32 @@ def open_store(path: str) -> Store:
     objects = open_objects(path)
     info = read_info(objects)
     try:
-        table = parquet.decode(objects.get(POOLED), POOLED)
+        table = _checked(parquet.decode(objects.get(POOLED), POOLED), info)
     except ObjectNotFoundError:
         raise StoreError(
             f"{objects.url}: nothing was published here yet; run us8k extract until it is done"
         ) from None
     return Store(objects, info, table)
+
+
+def _checked(table: pa.Table, info: StoreInfo) -> pa.Table:
+    """Refuse a published table without what readers count on."""
+    metadata = parquet.metadata_of(table, POOLED)
+    columns = PUBLISHED | dict.fromkeys(info.config.pooled_names, pa.float32())
+    wrong = [name for name, kind in columns.items() if name not in table.column_names or table[name].type != kind]
+    kinds = {"snapshot_id": str, "complete": bool, "pending": int, "versions": list}
+    wrong += [name for name, kind in kinds.items() if not isinstance(metadata.get(name), kind)]
+    wrong += [name for name in columns if name not in wrong and table[name].null_count]
+    if not wrong and len(table):
+        places = {"row": info.clips_per_shard * (1 << 40), "n_frames": info.frames + 1}
+        wrong = [
+            name
+            for name, end in places.items()
+            if not 0 <= pc.min(table[name]).as_py() <= pc.max(table[name]).as_py() < end
+        ]
+    if wrong:
+        raise DamageError(f"{POOLED}: not a published table: {', '.join(wrong[:5])}; run us8k verify")
+    return table
 
 
 class Store:
@@ -154,8 +186,10 @@ class Store:
         import xarray
         from zarr.storage import ObjectStore
 
+        Chunks(self._objects, self._info).n_rows()  # refuses what is not ours
         store = ObjectStore(self._objects.reader(), read_only=True)
-        whole = xarray.open_zarr(store, group="mfcc.zarr", consolidated=False, chunks=None)
+        with bounded():
+            whole = xarray.open_zarr(store, group="mfcc.zarr", consolidated=False, chunks=None)
         live: xarray.Dataset = whole.isel(clip=self._table["row"].to_numpy())
         columns = ("clip_id", "label", "fold", "n_frames")
         coordinates = {name: ("clip", self._table[name].to_numpy(zero_copy_only=False)) for name in columns}

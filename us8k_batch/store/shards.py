@@ -148,11 +148,14 @@ async def _decode(metadata: bytes, data: bytes) -> NDArray[np.float32]:
     from zarr.core.buffer import default_buffer_prototype
     from zarr.storage import MemoryStore
 
+    from us8k_batch.store.arrays import bounded
+
     buffer = default_buffer_prototype().buffer
     memory = MemoryStore()
     await memory.set("zarr.json", buffer.from_bytes(metadata))
     await memory.set("c/0/0/0", buffer.from_bytes(data))
-    array = await zarr.api.asynchronous.open_array(store=memory, mode="r")
+    with bounded():
+        array = await zarr.api.asynchronous.open_array(store=memory, mode="r")
     return np.asarray(await array.getitem(slice(None)), dtype=np.float32)
 
 

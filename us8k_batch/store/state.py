@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.documents import natural
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects
 from us8k_batch.store import parquet
@@ -79,12 +80,12 @@ class SnapshotRecord:
             number,
             str(values["snapshot_id"]),
             tuple(PlanRecord.from_dict(plan) for plan in values["plans"]),
-            int(values["settled"]),
-            {int(plan): str(digest) for plan, digest in values["plan_sha256"].items()},
-            {int(shard): str(digest) for shard, digest in values["abandoned"].items()},
+            natural(values["settled"]),
+            {natural(int(plan)): str(digest) for plan, digest in values["plan_sha256"].items()},
+            {natural(int(shard)): str(digest) for shard, digest in values["abandoned"].items()},
             bool(values["complete"]),
-            int(values["pending"]),
-            tuple(values["metadata_columns"]),
+            natural(values["pending"]),
+            tuple(str(name) for name in values["metadata_columns"]),
         )
 
 
@@ -128,7 +129,8 @@ def read_snapshot(objects: Objects, number: int) -> tuple[SnapshotRecord, pa.Tab
     table = parquet.decode(objects.get(key), key)
     try:
         record = SnapshotRecord.from_dict(number, parquet.metadata_of(table, key))
-        table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
+        if not table.select(INDEX_SCHEMA.names).schema.remove_metadata().equals(INDEX_SCHEMA):
+            raise ValueError("its columns have other types")
     except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
         raise DamageError(f"{key}: not a snapshot of this format ({error}); run us8k verify") from error
     return record, table.replace_schema_metadata(None)

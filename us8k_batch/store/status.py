@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.documents import read_document
 from us8k_batch.errors import ObjectNotFoundError
 from us8k_batch.objects import open_objects
-from us8k_batch.store.layout import RUNS, read_info
+from us8k_batch.store.layout import DOCUMENT_BYTES, RUNS, read_info
 from us8k_batch.store.state import load_state
 
 RUNS_SHOWN = 5
@@ -70,11 +70,9 @@ def last_runs(path: str, most: int = RUNS_SHOWN) -> list[dict[str, Any]]:
         if len(records) == most:
             break
         try:
-            record = json.loads(objects.get(key))
+            records.append(read_document(objects.get_tail(key, DOCUMENT_BYTES + 1), DOCUMENT_BYTES))
         except (ObjectNotFoundError, ValueError):
             continue
-        if isinstance(record, dict):
-            records.append(record)
     return records
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from us8k_batch.errors import DamageError, ObjectNotFoundError
+from us8k_batch.errors import DamageError, ObjectNotFoundError, Us8kError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
 from us8k_batch.store.commits import digest_frames, read_commit
 from us8k_batch.store.finding import Finding, named
 from us8k_batch.store.layout import (
     COMMITS,
+    DAMAGED,
     PLANS,
     RESULT_SCHEMA,
     StoreInfo,
@@ -26,6 +27,7 @@ from us8k_batch.store.layout import (
     read_info,
     shard_key,
     split_by_shard,
+    written_off_key,
 )
 from us8k_batch.store.orphans import find_orphans
 from us8k_batch.store.plans import list_plans, read_plan
@@ -72,11 +74,15 @@ def verify(path: str, tell: Callable[[str], None] = lambda _: None) -> Verificat
         If there is no store, or one of another format.
     """
     objects = open_objects(path)
-    info = read_info(objects)
+    return verify_objects(objects, read_info(objects), tell)
+
+
+def verify_objects(objects: Objects, info: StoreInfo, tell: Callable[[str], None] = lambda _: None) -> Verification:
+    """Prove a store that is open already."""
     done = Verification(objects.url)
     try:
         state = load_state(objects, info)
-    except DamageError as error:
+    except (DamageError, ObjectNotFoundError) as error:
         done.findings.extend(_unreadable(objects, info, error))
         return done
     done.findings.extend(_verify_plans(objects, info, state))
@@ -110,7 +116,12 @@ def _verify_plans(objects: Objects, info: StoreInfo, state: State) -> Iterator[F
             record, table, digest = read_plan(objects, known.number)
             expected = recorded.get(known.number)
             as_recorded = digest == expected if expected else parquet.is_as_written(objects.get(key), key)
-        except (DamageError, ObjectNotFoundError) as error:
+        except ObjectNotFoundError as error:
+            # What a settled plan handed out stands in commits; if it is lost for good, that was said once.
+            settled = state.snapshot is not None and known.end_shard(info) <= state.snapshot.settled
+            if not (settled and find(objects, written_off_key(key)) is not None):
+                yield Finding(key, str(error))
+        except DamageError as error:
             yield Finding(key, str(error))
         else:
             if record != known or not as_recorded:
@@ -155,7 +166,7 @@ def _verify_shard(objects: Objects, info: StoreInfo, shard: int, index: pa.Table
     return findings, len(commit)
 
 
-def _unreadable(objects: Objects, info: StoreInfo, error: DamageError) -> Iterator[Finding]:
+def _unreadable(objects: Objects, info: StoreInfo, error: Us8kError) -> Iterator[Finding]:
     """Name every object that cannot be read, when that keeps the state from being loaded."""
     clips: dict[int, list[str]] = {}
     seen = False
@@ -169,6 +180,8 @@ def _unreadable(objects: Objects, info: StoreInfo, error: DamageError) -> Iterat
             for shard, clip in zip(table["shard"].to_pylist(), table["clip_id"].to_pylist(), strict=True):
                 clips.setdefault(shard, []).append(clip)
     for stored in sorted(found.key for found in objects.list("") if found.key.endswith(".parquet")):
+        if stored.startswith(f"{DAMAGED}/"):
+            continue
         shard = number_of(stored) if stored.startswith(f"{COMMITS}/") else None
         try:
             if shard is None:

@@ -23,6 +23,7 @@ from us8k_batch.store.layout import (
     numbers,
     snapshot_key,
     split_by_shard,
+    written_off_key,
 )
 from us8k_batch.store.publish import (
     digest_publication,
@@ -57,7 +58,9 @@ def verify_published(objects: Objects, info: StoreInfo, state: State) -> Iterato
 def _verify_snapshots(objects: Objects, info: StoreInfo) -> Iterator[Finding]:
     found = numbers(objects, SNAPSHOTS)
     for number in sorted(set(range(1, max(found, default=0))) - set(found)):
-        yield Finding(snapshot_key(number), "is missing")
+        # Of an older one nothing depends on; if it is lost for good, that was said once.
+        if find(objects, written_off_key(snapshot_key(number))) is None:
+            yield Finding(snapshot_key(number), "is missing")
     for number in found:
         key = snapshot_key(number)
         try:

@@ -7,17 +7,22 @@ import json
 import logging
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import pandas as pd
 
+from us8k_batch.documents import MOST_BYTES, read_document
 from us8k_batch.errors import DamageError, RequestError
+from us8k_batch.store.parquet import decode
+from us8k_batch.training.conform import ANY_NAME, misfit
 from us8k_batch.training.models import Model
 from us8k_batch.training.persist import load_model
 
@@ -28,6 +33,14 @@ PREDICTIONS = "predictions.parquet"
 REPORT = "report.html"
 MODELS, FIGURES = "models", "figures"
 DISTRIBUTIONS = ("us8k-batch", "numpy", "scipy", "scikit-learn", "skops", "xgboost", "keras", "jax", "jaxlib")
+
+SHAPE: Mapping[str, Any] = {
+    "files": {ANY_NAME: str},
+    "models": [{"file": str, "protocol": str, "split": str}],
+    "versions": {ANY_NAME: str},
+}
+"""What every run's document has."""
+Read = TypeVar("Read")
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +55,48 @@ class Run:
     warnings: tuple[str, ...]
     """What is otherwise here than where it was made."""
 
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes, which are those that the run wrote, whatever was put there since it was opened.
+
+        Raises
+        ------
+        DamageError
+            If they are not.
+        """
+        data = _open(self.path, name, lambda file: file.read())
+        if hashlib.sha256(data).hexdigest() != self.document["files"].get(name):
+            raise DamageError(f"{self.path}: {name} is not what the run wrote (another sha256); train again")
+        return data
+
     def predictions(self) -> pd.DataFrame:
         """Return what the models said of each clip that they were tested on."""
-        return pd.read_parquet(self.path / PREDICTIONS)
+        table: pd.DataFrame = decode(self.read(PREDICTIONS), f"{self.path}/{PREDICTIONS}").to_pandas()
+        return table
 
     def models(self) -> list[Model]:
         """Load the models of the run's own protocol, one per split."""
-        return [
-            load_model(self.path / one["file"])
-            for one in self.document["models"]
-            if one["protocol"] == self.document["protocol"]
-        ]
+        loaded = []
+        # Libraries want a file: it is a copy of what was compared with its digest, where nobody else can write.
+        with tempfile.TemporaryDirectory(prefix="us8k-models-") as folder:
+            for one in self.document["models"]:
+                if one["protocol"] == self.document["protocol"]:
+                    file = Path(folder, Path(one["file"]).name)
+                    file.write_bytes(self.read(one["file"]))
+                    loaded.append(load_model(file))
+                    file.unlink()
+        return loaded
+
+    def require(self, shape: Mapping[str, Any]) -> None:
+        """Refuse a run whose ``run.json`` has not the shape that is counted on.
+
+        Raises
+        ------
+        DamageError
+            Naming what differs.
+        """
+        problem = misfit(self.document, shape)
+        if problem:
+            raise DamageError(f"{self.path}/{DOCUMENT}: {problem}, which no run writes; train again")
 
 
 @contextmanager
@@ -113,12 +157,12 @@ def load_run(path: str) -> Run:
         raise RequestError(f"{folder}: a run of format {document.get('format')}; this program reads format {FORMAT}")
     if _digest(document) != document.get("digest"):
         raise DamageError(f"{folder}/{DOCUMENT}: was changed after the run; train again")
+    problem = misfit(document, SHAPE)
+    if problem:
+        raise DamageError(f"{folder}/{DOCUMENT}: {problem}, which no run writes; train again")
     listed: dict[str, str] = document["files"]
     for name, digest in listed.items():
-        file = folder / name
-        if not file.is_file():
-            raise DamageError(f"{folder}: {name} is missing; train again")
-        if _sha256(file) != digest:
+        if _open(folder, name, _digest_of) != digest:
             raise DamageError(f"{folder}: {name} is not what the run wrote (another sha256); train again")
     strange = {model["file"] for model in document["models"]} - set(listed)
     if strange:
@@ -171,14 +215,12 @@ def _differences(then: dict[str, str]) -> list[str]:
 
 def _read_document(folder: Path) -> dict[str, Any]:
     try:
-        document = json.loads((folder / DOCUMENT).read_text())
-    except FileNotFoundError:
+        with (folder / DOCUMENT).open("rb") as file:
+            return read_document(file.read(MOST_BYTES + 1))
+    except (FileNotFoundError, NotADirectoryError):
         raise RequestError(f"{folder}: no run here ({DOCUMENT} is missing); make one with us8k train") from None
     except (OSError, ValueError) as error:
         raise DamageError(f"{folder}/{DOCUMENT}: cannot be read ({error}); train again") from error
-    if not isinstance(document, dict):
-        raise DamageError(f"{folder}/{DOCUMENT}: is not what a run writes; train again")
-    return document
 
 
 def _digest(document: dict[str, Any]) -> str:
@@ -188,7 +230,43 @@ def _digest(document: dict[str, Any]) -> str:
 
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        return _digest_of(opened)
+
+
+def _digest_of(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open(folder: Path, name: str, use: Callable[[BufferedReader], Read]) -> Read:
+    """Let `use` read one of a run's files.
+
+    Raises
+    ------
+    DamageError
+        If it is no regular file, or lies outside of the folder: a stranger's run could name any file.
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or parts[0] == "/" or "\0" in name:
+        raise DamageError(f"{folder}: {name!r} is no file of a run; not opened")
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for i, part in enumerate(parts):
+                # Step by step from the folder, and never through a link: what is checked is what is opened.
+                kind = os.O_DIRECTORY if i + 1 < len(parts) else os.O_NONBLOCK
+                step = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = step
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise DamageError(f"{folder}: {name} is no regular file; not opened")
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return use(file)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise DamageError(f"{folder}: {name} is missing; train again") from None
+    except OSError as error:
+        raise DamageError(f"{folder}: {name} cannot be read ({error.strerror})") from error
 
 
 def _make_durable(folder: Path) -> None:

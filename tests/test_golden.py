@@ -1,0 +1,98 @@
+"""A store that an earlier release wrote: today's code reads it, proves it, and goes on with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from golden import EXPECTED, FOLDER, LATER, copy_golden, digests, name_later_clip
+from mending import extract_alone
+from read_plainly import read_plainly
+
+from us8k_batch.features.engine import numeric_versions
+from us8k_batch.objects import open_objects
+from us8k_batch.recheck import TOLERANCE, recheck
+from us8k_batch.store import parquet
+from us8k_batch.store.layout import POOLED, commit_key, read_info
+from us8k_batch.store.plans import read_record
+from us8k_batch.store.reader import open_store
+from us8k_batch.store.verify import verify
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> tuple[Path, Path]:
+    """Copy the golden dataset and store."""
+    return copy_golden(FOLDER, tmp_path)
+
+
+def test_it_is_read(golden: tuple[Path, Path]) -> None:
+    """Tables, frames by digest, failures, configuration: format 1 stays readable."""
+    store = open_store(str(golden[1]))
+    assert (len(store), store.complete, store.config.n_mfcc) == (5, True, 8)
+    assert list(store.failures["error"]) == ["not_decodable"]
+    assert store.mfcc[:].shape == (5, 8, 32)
+    assert list(store.pooled["label"]) == ["dog_bark", "siren", "dog_bark", "siren", "dog_bark"]
+
+
+def test_it_is_proved(golden: tuple[Path, Path]) -> None:
+    """Whatever versions are here now, an old store is no damaged one."""
+    done = verify(str(golden[1]))
+    assert (done.findings, done.orphans, done.rows) == ([], [], 6)
+
+
+def test_its_numbers_are_those_of_its_audio(golden: tuple[Path, Path]) -> None:
+    """What librosa makes today of the same audio is what is stored."""
+    done = recheck(str(golden[1]), str(golden[0]), sample=5)
+    assert (done.compared, done.problems) == (5, [])
+    assert done.largest_difference <= TOLERANCE
+
+
+def test_it_is_continued(golden: tuple[Path, Path]) -> None:
+    """Nothing is to be done; a new clip is the only one extracted; nothing that was committed changes a byte."""
+    manifest, store = golden
+    assert extract_alone(manifest, store).run_id is None
+    before = digests(store)
+    name_later_clip(manifest)
+    summary = extract_alone(manifest, store)
+    assert (summary.extracted, summary.live, summary.failures) == (1, 6, 1)
+    assert verify(str(store)).findings == []
+    after = digests(store)
+    kept = ("us8k.json", "plans/", "commits/", "mfcc.zarr/mfcc/c/", "mfcc.zarr/zarr.json")
+    assert {key: after[key] for key in before if key.startswith(kept)} == {
+        key: digest for key, digest in before.items() if key.startswith(kept)
+    }
+    assert open_store(str(store)).pooled["clip_id"].to_list().count(LATER) == 1
+
+
+def test_it_is_continued_to_the_same_bytes(golden: tuple[Path, Path], tmp_path: Path) -> None:
+    """Where engine, versions and type of CPU are those that wrote it: made anew and continued, byte by byte."""
+    manifest, store = golden
+    objects = open_objects(str(store))
+    if read_record(objects, 1).versions != numeric_versions(read_info(objects).config, "auto"):
+        pytest.skip("other numeric libraries than those that wrote the golden store are installed")
+    if not written_here(store):
+        pytest.skip("another pyarrow than the one that wrote the golden store is installed")
+    expected = json.loads((FOLDER / EXPECTED).read_text())
+    extract_alone(manifest, tmp_path / "anew")
+    if digests(tmp_path / "anew")[commit_key(0)] != expected["first"][commit_key(0)]:
+        assert recheck(str(tmp_path / "anew"), str(manifest), sample=5).problems == []
+        pytest.skip("this type of CPU computes other last bits than the one that wrote the golden store")
+    assert digests(tmp_path / "anew") == expected["first"]
+    name_later_clip(manifest)
+    for folder in (store, tmp_path / "anew"):
+        extract_alone(manifest, folder)
+        assert digests(folder) == expected["second"]
+
+
+def test_it_is_read_without_our_package(golden: tuple[Path, Path]) -> None:
+    """zarr, xarray and pyarrow alone find every row as its digest says; ``make test-newest`` asks the newest ones."""
+    found = read_plainly(golden[1])
+    assert (found["clips"], found["wrong"], found["shape"]) == (5, [], [6, 8, 32])
+
+
+def written_here(store: Path) -> bool:
+    """Tell whether the pyarrow that is here writes the published table as the same bytes."""
+    data = (store / POOLED).read_bytes()
+    table = parquet.decode(data, POOLED)
+    return parquet.encode(table, parquet.metadata_of(table, POOLED)) == data
