@@ -32,7 +32,7 @@ def test_it_is_read(golden: tuple[Path, Path]) -> None:
     assert (len(store), store.complete, store.config.n_mfcc) == (5, True, 8)
     assert list(store.failures["error"]) == ["not_decodable"]
     assert store.mfcc[:].shape == (5, 8, 32)
-    assert list(store.pooled["label"]) == ["dog_bark", "siren", "dog_bark", "siren", "dog_bark"]
+    assert dict(store.pooled["label"].value_counts()) == {"dog": 3, "rain": 2}
 
 
 def test_it_is_proved(golden: tuple[Path, Path]) -> None:
