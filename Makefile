@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Dozens of processes are started, and where this is set, each of them compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-browser chaos lint bench bench-kernel lock clean
+.PHONY: audit fuzz test-newest demo test test-browser chaos lint bench bench-kernel lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
@@ -41,6 +41,31 @@ bench: $(VENV)/.bench  ## all that is claimed about speed, into benchmarks/resul
 
 bench-kernel: $(VENV)/.dev  ## the kernel against librosa on one core; under a minute
 	$(BIN)/python -W ignore benchmarks/bench_kernel.py
+
+audit: $(VENV)/.dev  ## the lock against published advisories; needs the network
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet 'pip-audit>=2.7'
+	$(VENV)-audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	$(VENV)-audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements-dev.lock
+
+SECONDS ?= 600
+fuzz: $(VENV)/.fuzz  ## hostile input for each reader, for SECONDS each
+	for reader in commit wav metadata; do \
+		PYTHONPATH=tests:tests/fuzz:$(VENV)/.fuzz $(BIN)/python -W ignore tests/fuzz/fuzz_$$reader.py $(SECONDS) || exit 1; \
+	done
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ 'atheris>=3.0,<4'
+
+NEWEST ?= python3.13
+test-newest:  ## the golden store, read by the newest zarr, xarray and pyarrow on a newer Python (NEWEST=python3.14)
+	@if ! $(NEWEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+		echo "skipped: $(NEWEST) is not there or older than 3.12, which the newest zarr needs; name one with NEWEST="; \
+	else \
+		$(NEWEST) -m venv $(VENV)-newest && \
+		$(VENV)-newest/bin/python -m pip install --quiet --upgrade zarr xarray pyarrow && \
+		$(VENV)-newest/bin/python tests/read_plainly.py tests/golden/store; \
+	fi
 
 lock: $(VENV)/.dev  ## write the lock anew after a change of dependencies
 	$(BIN)/python .ci/lock.py

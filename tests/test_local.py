@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from us8k_batch.catalog import local
 from us8k_batch.catalog.local import LocalSource
-from us8k_batch.catalog.unreadable import MissingClipError, NotAFileError, PermissionDeniedError, TooLargeError
+from us8k_batch.catalog.unreadable import (
+    MissingClipError,
+    NotAFileError,
+    OutsideRootError,
+    PermissionDeniedError,
+    TooLargeError,
+)
 from us8k_batch.errors import ClipError, StorageError
 from us8k_batch.objects.retry import pauses
 
@@ -212,3 +218,22 @@ def test_reading_leaves_no_descriptor_open(dataset):
         with pytest.raises(NotAFileError):
             source.read("audio/folder.wav", 100)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_that_becomes_a_link_while_a_clip_is_opened_is_noticed(dataset, monkeypatch):
+    """Between the look at the path and the opening the folder is exchanged: what was opened is looked at again."""
+    beside = dataset.parent / "beside"
+    beside.mkdir()
+    (beside / "a.wav").write_bytes(b"a secret")
+    source, resolve = LocalSource(str(dataset)), os.path.realpath
+
+    def resolve_then_exchange(path):
+        real = resolve(path)
+        if real.endswith("audio/a.wav"):
+            (dataset / "audio").rename(dataset / "was")
+            (dataset / "audio").symlink_to(beside)
+        return real
+
+    monkeypatch.setattr(os.path, "realpath", resolve_then_exchange)
+    with pytest.raises(OutsideRootError, match="leads out of the dataset"):
+        source.read("audio/a.wav", 100)

@@ -208,7 +208,7 @@ def test_every_flipped_bit_is_found(folder: Path, key: str) -> None:
     path = folder / key
     good = path.read_bytes()
     missed = []
-    for bit, damaged in flips(good, most=6, seed=len(key)):
+    for bit, damaged in flips(good, most=13, seed=len(key)):
         path.write_bytes(damaged)
         try:
             found = keys(verify(str(folder)))

@@ -165,11 +165,14 @@ def read_options(file: str | None = None, assignments: Iterable[str] = ()) -> di
 _INTEGERS = ("sample_rate", "n_mfcc", "n_fft", "hop_length", "n_mels")
 _NUMBERS = ("fmin", "fmax", "top_db", "max_seconds")
 _FLAGS = ("mono", "truncate")
+_LARGEST = 1 << 53
+"""Whole numbers beyond it are refused before anything is computed with them."""
 
 
 def _check_type(name: str, value: object) -> None:
     if name in _INTEGERS:
-        ok, expected = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        ok = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+        expected = "a whole number"
     elif name in _NUMBERS:
         optional = value is None and name in ("fmax", "max_seconds")
         ok = optional or (isinstance(value, float) and math.isfinite(value))
@@ -186,7 +189,7 @@ def _check_type(name: str, value: object) -> None:
 
 
 def _coerce(name: str, value: Any) -> Any:
-    if name in _NUMBERS and isinstance(value, int) and not isinstance(value, bool):
+    if name in _NUMBERS and isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST:
         return float(value)
     if name == "statistics" and isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))

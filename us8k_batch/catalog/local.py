@@ -93,6 +93,9 @@ class LocalSource:
             # A pipe, opened plainly, would block for ever; a link put in place since is refused as a loop.
             descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY)
             try:
+                # A folder on the way may have become a link since its path was resolved.
+                if not self._holds(_path_of(descriptor, real)):
+                    raise OUTSIDE.at(path)
                 status = os.fstat(descriptor)
                 fault = fault_of_mode(status.st_mode)
                 if fault is not None:
@@ -146,6 +149,14 @@ class LocalSource:
 
     def _holds(self, real: str) -> bool:
         return real == self._real or real.startswith(self._real.rstrip("/") + "/")
+
+
+def _path_of(descriptor: int, otherwise: str) -> str:
+    """Return where an open file really is; `otherwise` where the system does not tell."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115  # pathlib would take it for a link of its own
+    except OSError:
+        return otherwise
 
 
 def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room) -> memoryview:

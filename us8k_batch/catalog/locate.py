@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from us8k_batch.catalog.bucket import BucketSource
+from us8k_batch.catalog.local import LocalSource
 from us8k_batch.catalog.metadata import Metadata, parse_csv, parse_parquet
 from us8k_batch.catalog.unreadable import MissingClipError
 from us8k_batch.errors import ClipError, DatasetError
@@ -47,7 +49,9 @@ def locate(dataset: str) -> Place:
     url = dataset.rstrip("/") if is_bucket(dataset) else str(local_path(dataset))
     root, slash, name = url.rpartition("/")
     if name.lower().endswith(SUFFIXES) and not _is_folder(url):
-        data = _read(root or slash, name)
+        # A link that a person names is followed; one that lies in a dataset leads nowhere out of it.
+        real = url if is_bucket(url) else os.path.realpath(url)
+        data = _read(real.rpartition("/")[0] or "/", real.rpartition("/")[2])
         if data is None:
             raise DatasetError(f"{url}: no such file, expected a manifest")
         return Place(url, root or slash, MANIFEST, _parse(url, data))
@@ -83,7 +87,7 @@ def _read(root: str, name: str) -> bytes | None:
         path = Path(root) / name
         if path.exists() and not path.is_file():
             raise DatasetError(f"{path}: expected a regular file")
-        return path.read_bytes()
+        return LocalSource(root).read(name, LONGEST)
     except (MissingClipError, FileNotFoundError, NotADirectoryError):
         return None
     except (ClipError, OSError) as error:

@@ -14,6 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from us8k_batch.errors import DatasetError
+from us8k_batch.parquet_bounds import check_size
 
 BLOCK = 8 << 20
 """Bytes that Arrow parses at a time; also the longest row that a CSV may have."""
@@ -87,9 +88,12 @@ def parse_parquet(name: str, data: bytes) -> Metadata:
         If it is no Parquet file, two columns share a name, a column is nested, or there is no row.
     """
     try:
+        check_size(data)
         table = pq.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DatasetError(f"{name}: expected a Parquet file: {str(error).splitlines()[0]}") from error
+        table.validate(full=True)
+        _ = table.column_names  # decoded only now
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DatasetError(f"{name}: expected a Parquet file: {(str(error) or 'damaged').splitlines()[0]}") from error
     metadata = _checked(Metadata(name, table.replace_schema_metadata(None), None))
     table = metadata.table
     for place, field in enumerate(table.schema):

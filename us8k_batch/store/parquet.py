@@ -46,7 +46,8 @@ def decode(data: bytes, key: str, columns: Sequence[str] | None = None) -> pa.Ta
     try:
         check_size(data)
         table = pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
-        if not all(table.column_names):  # names are decoded when they are first looked at
+        table.validate(full=True)  # text that is no UTF-8 would be found when it is first looked at
+        if not all(table.column_names):  # and so are names
             raise ValueError("a column has no name")
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damage(key, error) from error
@@ -61,7 +62,9 @@ def metadata_of(table_or_schema: pa.Table | pa.Schema, key: str) -> dict[str, An
     except KeyError as error:
         raise DamageError(f"{key}: has no us8k metadata; it was not written by this program") from error
     except ValueError as error:
-        raise DamageError(f"{key}: its us8k metadata cannot be read ({error}); run us8k verify") from error
+        raise DamageError(
+            f"{key}: its us8k metadata cannot be read ({error}); it was not written by this program"
+        ) from error
 
 
 def same(one: pa.Table, other: pa.Table) -> bool:

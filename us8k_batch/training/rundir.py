@@ -136,7 +136,7 @@ def finish(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     digests = {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
     whole = {"format": FORMAT, **document, "versions": versions(), "files": digests}
-    whole["digest"] = _digest(whole)
+    whole["digest"] = digest_document(whole)
     (folder / DOCUMENT).write_text(json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n")
     return whole
 
@@ -155,7 +155,7 @@ def load_run(path: str) -> Run:
     document = _read_document(folder)
     if document.get("format") != FORMAT:
         raise RequestError(f"{folder}: a run of format {document.get('format')}; this program reads format {FORMAT}")
-    if _digest(document) != document.get("digest"):
+    if digest_document(document) != document.get("digest"):
         raise DamageError(f"{folder}/{DOCUMENT}: was changed after the run; train again")
     problem = misfit(document, SHAPE)
     if problem:
@@ -223,7 +223,8 @@ def _read_document(folder: Path) -> dict[str, Any]:
         raise DamageError(f"{folder}/{DOCUMENT}: cannot be read ({error}); train again") from error
 
 
-def _digest(document: dict[str, Any]) -> str:
+def digest_document(document: dict[str, Any]) -> str:
+    """Return the digest that a document carries of what else it says."""
     said = {name: value for name, value in document.items() if name != "digest"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
