@@ -132,9 +132,9 @@ def test_an_array_of_another_shape_is_refused(store: Path, change: dict[str, Any
     """What decides how much memory a row takes is what us8k.json says, not what the array says of itself."""
     edit_json(store / ARRAY, **change)
     opened = open_store(str(store))
-    with pytest.raises(DamageError, match=r"zarr\.json: not the"):
+    with pytest.raises(DamageError, match=r"zarr\.json: (not the|does not)"):
         opened.mfcc[0]
-    with pytest.raises(DamageError, match=r"zarr\.json: not the"):
+    with pytest.raises(DamageError, match=r"zarr\.json: (not the|does not)"):
         opened.to_xarray()
 
 
