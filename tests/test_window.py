@@ -231,8 +231,10 @@ def test_a_scheduler_that_stays_away_until_dask_gives_up_is_found_again(hand: Ha
     assert sorted(answers) == list(range(12))
 
 
-def test_without_a_scheduler_the_run_ends_after_the_deadline(hand: HandStarted, tmp_path: Path) -> None:
-    """The same when scheduler and workers are gone, and soon after the deadline."""
+def test_without_a_scheduler_the_run_ends_after_the_deadline(
+    hand: HandStarted, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same when scheduler and workers are gone, and soon after the deadline; nobody is shown a traceback."""
     with connected(hand, worker_deadline=2) as cluster:
         tasks = cluster.run("nobody", answer, iter(works(tmp_path, 12, wait_for="never")))
         killer = threading.Thread(
@@ -244,6 +246,7 @@ def test_without_a_scheduler_the_run_ends_after_the_deadline(hand: HandStarted, 
             list(tasks)
         killer.join()
     assert time.monotonic() - started < 60
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_stop_does_not_wait_for_workers_that_are_gone(hand: HandStarted, tmp_path: Path) -> None:

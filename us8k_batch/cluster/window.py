@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
+import logging
 import queue
 import threading
 import time
@@ -77,8 +78,15 @@ class Cluster:
 
     def close(self) -> None:
         """Disconnect."""
-        with contextlib.suppress(*LOST):
-            self._client.close(ANSWER_SECONDS)
+        # Dask tells, as an error and with a traceback, that it gives up looking for a scheduler that was lost.
+        dask = logging.getLogger("distributed.client")
+        level = dask.level
+        dask.setLevel(logging.CRITICAL)
+        try:
+            with contextlib.suppress(*LOST):
+                self._client.close(ANSWER_SECONDS)
+        finally:
+            dask.setLevel(level)
 
     @property
     def dashboard_link(self) -> str:
