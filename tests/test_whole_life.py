@@ -8,5 +8,5 @@ from __future__ import annotations
 from hypothesis import settings
 from whole_life import WholeLife
 
-WholeLife.TestCase.settings = settings(max_examples=8, stateful_step_count=14, deadline=None)
+WholeLife.TestCase.settings = settings(max_examples=10, stateful_step_count=15, deadline=None)
 TestWholeLife = WholeLife.TestCase

@@ -183,6 +183,8 @@ class WholeLife(RuleBasedStateMachine):
         self.store = {name: str(self.folder / name) for name in ("straight", "crooked", "wild")}
         self.published: dict[str, str] = {}
         self.is_current = {"crooked": False, "wild": False}
+        self.used: set[str] = set()
+        """Stores that a run or a compaction has used since they were looked at."""
         for name in IDS[:3]:
             self.put(name, self.written(name, "one"))
 
@@ -289,6 +291,7 @@ class WholeLife(RuleBasedStateMachine):
 
     def run(self, name: str, at: int | None = None, how: str = "killed", **more: Any) -> Actor:
         """Carry a run out; see that it computes nothing that is committed."""
+        self.used.add(name)
         before = self.committed(name)
         actor = Actor(at, how)
         self.act(actor, name, **more)
@@ -406,6 +409,7 @@ class WholeLife(RuleBasedStateMachine):
             assert compacted.pooled.drop(columns="row").equals(published.pooled.drop(columns="row"))
             assert compacted.complete == published.complete
             self.store[name] = new
+            self.used.add(name)
         if self.is_current["crooked"]:
             assert files(self.store["crooked"]) == files(self.store["straight"])
 
@@ -445,7 +449,8 @@ class WholeLife(RuleBasedStateMachine):
         """Each clip that can be decoded is live, as it is now; the others say why; nothing is left to do."""
         if not hasattr(self, "store"):
             return
-        for name in (name for name, current in self.is_current.items() if current):
+        looked_at, self.used = self.used, set()
+        for name in (name for name, current in self.is_current.items() if current and name in looked_at):
             good = {i: file for i, file in self.clips.items() if not (file.missing or file.word.startswith("bad"))}
             reasons = {
                 i: "missing" if file.missing else "not_decodable" for i, file in self.clips.items() if i not in good
@@ -463,6 +468,7 @@ class WholeLife(RuleBasedStateMachine):
                 assert (line["fold"], line["label"]) == (file.fold, file.label)
                 assert line.get("x", line.get("y")) == (file.fold / 2 if self.column else None)
             actor = self.run(name)
+            self.used.discard(name)
             assert actor.summary is not None
             assert actor.summary.run_id is None, "something is left to do"
             assert actor.writes == 0
