@@ -19,7 +19,7 @@ from distributed import Client
 
 from us8k_batch.settings import Settings, load_settings
 
-PATIENCE = 60.0
+PATIENCE = 200.0
 """Longest wait for something that is on its way, in seconds."""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from disturbed import Site, ended, make_sounds
+from disturbed import CLIPS, Site, ended, make_sounds
 from stores import files
 
 
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make two thousand clips: 250 shards."""
+    """Make two thousand clips, 125 shards; ``US8K_TEST_CLIPS`` says otherwise."""
     return make_sounds(tmp_path_factory.mktemp("sounds") / "data")
 
 
@@ -21,7 +21,7 @@ def undisturbed(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     site = Site(tmp_path_factory.mktemp("undisturbed"), sounds)
     ended(site.client("--workers", 2), site, 0)
     work = site.work()
-    assert (work.clips, work.again, work.committed_again) == (2000, 0, 0)
+    assert (work.clips, work.again, work.committed_again) == (CLIPS, 0, 0)
     return files(site.store)
 
 

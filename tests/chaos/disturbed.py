@@ -28,11 +28,12 @@ HERE = Path(__file__).parent
 CHILD = "US8K_TEST_CHILD"
 """Environment variable that names the decoder child of workers: its program's arguments, as JSON."""
 SMALL = ("sample_rate=8000", "n_fft=256", "hop_length=128", "n_mels=32", "n_mfcc=8", "max_seconds=1")
-CLIPS_PER_SHARD = 8
+CLIPS = int(os.environ.get("US8K_TEST_CLIPS", "2000"))
+CLIPS_PER_SHARD = 16
 RATE = 8000
 
 
-def make_sounds(folder: Path, *, clips: int = 2000, seconds: float = 0.1) -> Path:
+def make_sounds(folder: Path, *, clips: int = CLIPS, seconds: float = 0.1) -> Path:
     """Make a dataset of short noises, no two alike; return its manifest."""
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir(parents=True)

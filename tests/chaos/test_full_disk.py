@@ -34,7 +34,7 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="mounting is not permitted here")
-@pytest.mark.parametrize("size", ["200k", "1m"])
+@pytest.mark.parametrize("size", ["200k", "400k"])
 def test_a_full_disk_ends_the_run_and_a_larger_one_goes_on(
     size: str, site: Site, undisturbed: dict[str, bytes], record_property: Callable[[str, object], None]
 ) -> None:

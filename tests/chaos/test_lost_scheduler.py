@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 from clusters import kill, wait_until
-from disturbed import Site, differing, ended, until_committed
+from disturbed import CLIPS, CLIPS_PER_SHARD, Site, differing, ended, until_committed
 
 Record = Callable[[str, object], None]
 DEADLINE = 20
+SHARDS = CLIPS // CLIPS_PER_SHARD
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -19,7 +20,7 @@ def test_a_scheduler_that_comes_back_finds_its_client_at_work(
     seed: int, site: Site, undisturbed: dict[str, bytes], record_property: Record
 ) -> None:
     """On the same address, with new workers: the run goes on by itself, and ends equal."""
-    point = random.Random(seed).randrange(1, 200)
+    point = random.Random(seed).randrange(1, SHARDS * 3 // 4)
     with site.hand() as hand:
         hand.start_scheduler().start_workers(2).wait_for_workers(2)
         client = site.client("--scheduler", hand.address)
@@ -44,7 +45,7 @@ def test_without_a_scheduler_the_run_ends_and_can_be_resumed(
     with site.hand() as hand:
         hand.start_scheduler().start_workers(2).wait_for_workers(2)
         client = site.client("--scheduler", hand.address)
-        assert until_committed(site, 60, client)
+        assert until_committed(site, SHARDS // 4, client)
         assert hand.scheduler is not None
         kill(hand.scheduler)
         began = time.monotonic()
