@@ -142,7 +142,7 @@ def main() -> None:
     rows = []
     for side, (_, reference) in sides.items():
         ratios = np.array(times[side]) / times["us8k_batch, kaiser_fast" if "kaiser" in side else "us8k_batch"]
-        agreement = "the reference" if reference is None else f"max |Δ| {worst[side]:.1g}" if reference else ""
+        agreement = "the reference" if reference is None else f"max Δ {worst[side]:.1g}" if reference else ""
         low, ratio, high = np.percentile(ratios, [25, 50, 75])
         rows.append(
             {

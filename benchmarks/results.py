@@ -53,7 +53,8 @@ def machine() -> list[str]:
         f"{platform.system()}), Python {platform.python_version()}, {versions}.",
         "",
         "Both sides of every comparison took turns on the same files, from the page cache. Trust the ratios: "
-        "milliseconds move with what else the machine does. Where a spread is given, it is that of the middle half.",
+        "milliseconds move with what else the machine does, and it was not idle. Where a spread is given, it is "
+        "that of the middle half.",
         "",
     ]
 
@@ -77,12 +78,12 @@ def peers(values: dict[str, Any]) -> list[str]:
     """One core, against what a user would consider."""
     rows = [
         [r["side"], f"{r['ms']:.2f}", f"{r['low']:.2f} to {r['high']:.2f}", f"{r['ratio']:.1f}",
-         f"{r['ratio_low']:.1f} to {r['ratio_high']:.1f}", r["agreement"]]
+         f"{r['ratio_low']:.1f} to {r['ratio_high']:.1f}", r["agreement"].replace("|", "")]
         for r in values["rows"]
     ]  # fmt: skip
     sort = "clips of all formats of the synthetic dataset" if values["kind"] == "synthetic" else "genuine clips"
     return [
-        f"### Against other libraries: {values['clips']} {sort}", "",
+        f"## Against other libraries: {values['clips']} {sort}", "",
         *table("side | ms a clip | spread | times ours | spread | agreement with librosa", rows),
     ]  # fmt: skip
 
