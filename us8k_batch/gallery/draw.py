@@ -133,8 +133,8 @@ def _mel(axes: Axes, samples: NDArray[np.float32], config: FeatureConfig) -> Non
 
 
 def _mfcc(axes: Axes, mfcc: NDArray[np.float32], config: FeatureConfig) -> None:
-    # Coefficient 0 is loudness, many times larger than the others, which would all have one colour beside it.
-    largest = float(np.percentile(np.abs(mfcc[1:]), 99)) if mfcc[1:].any() else None
+    # Coefficient 0 is loudness, and the next ones are larger than the others, which had one colour beside them.
+    largest = float(np.percentile(np.abs(mfcc[1:]), 95)) if mfcc[1:].any() else None
     _show(axes, mfcc, config, vmin=-largest if largest else None, vmax=largest)
     axes.set_yticks(range(0, len(mfcc), max(1, round(len(mfcc) / 40) * 10)))
 

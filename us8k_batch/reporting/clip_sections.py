@@ -60,7 +60,7 @@ def comparison(one: Comparison, clips: pa.Table) -> Iterator[Markup | str]:
         "the channels averaged."
     )
     yield table(
-        ("", "the file's own", "what features are computed from"),
+        ("", "the file's own", "as librosa.load gives it"),
         (
             ("sample rate", Number(f"{own.rate:,} Hz"), Number(f"{ours.rate:,} Hz")),
             ("smallest value", _value(own, own.low), _value(ours, ours.low)),
@@ -80,7 +80,7 @@ def comparison(one: Comparison, clips: pa.Table) -> Iterator[Markup | str]:
         [
             card("The file's own", player(own.sound.data, own.sound.mime, f"{clip}, as its file holds it")),
             card(
-                "What features are computed from",
+                "As librosa.load gives it",
                 player(ours.sound.data, ours.sound.mime, f"{clip}, mono, 22,050 Hz"),
             ),
         ]
