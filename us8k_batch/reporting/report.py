@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from us8k_batch.errors import RequestError
 from us8k_batch.pages.shell import write_page
 from us8k_batch.reporting.store_page import store_page
@@ -44,7 +46,8 @@ def report(
     out : str
         Local file to write; an older one is replaced.
     dataset : str, optional
-        The dataset that the store was made from, for what is to be seen and heard of single clips.
+        The dataset that the store was made from, for what is to be seen and heard of single clips: a run's worst
+        mistakes.
     say : callable
         Told what is being done.
 
@@ -63,11 +66,13 @@ def report(
     if len(targets) > 1 and len(runs) < len(targets):
         other = next(target for target in targets if target not in runs)
         raise RequestError(f"{len(targets)} targets: expected one store, or runs, but {other} is no run")
+    if len(runs) > 1 and dataset is not None:
+        raise RequestError(f"--dataset {dataset}: single clips are heard on the page of a store or of one run")
     _refuse_inside(out, runs)
     if len(runs) > 1:
         kind, page = "runs", _runs_page(runs, say)
     elif runs:
-        kind, page = "run", _run_page(runs[0], say)
+        kind, page = "run", _run_page(runs[0], dataset, say)
     else:
         kind, page = "store", store_page(targets[0], dataset, say)
     return Report(out, kind, write_page(Path(out), page))
@@ -87,13 +92,18 @@ def _runs_page(runs: Sequence[str], say: Callable[[str], None]) -> str:
     return compare_page(compare(runs))
 
 
-def _run_page(run: str, say: Callable[[str], None]) -> str:
-    from us8k_batch.training.page import run_page
+def _run_page(run: str, dataset: str | None, say: Callable[[str], None]) -> str:
+    from us8k_batch.training.page import mistakes_of, run_page
     from us8k_batch.training.rundir import load_run
 
     say(f"checking the files of {run}")
     loaded = load_run(run)
-    return run_page(loaded.path, loaded.document, remarks=loaded.warnings)
+    heard: dict[str, Markup] = {}
+    if dataset is not None:
+        from us8k_batch.reporting.run_sounds import players
+
+        heard = players([one.clip_id for one in mistakes_of(loaded.path, loaded.document)], dataset, say)
+    return run_page(loaded.path, loaded.document, heard=heard, remarks=loaded.warnings)
 
 
 def _refuse_inside(out: str, runs: Sequence[str]) -> None:

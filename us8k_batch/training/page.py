@@ -12,7 +12,7 @@ from us8k_batch.pages.shell import Section, card, code, facts, folded, grid, not
 from us8k_batch.pages.tables import Number, pairs, percent, table
 from us8k_batch.training import page_models, page_scores, rundir
 from us8k_batch.training.curves import read_curves
-from us8k_batch.training.mistakes import worst_mistakes
+from us8k_batch.training.mistakes import Mistake, worst_mistakes
 from us8k_batch.training.page_scores import ends, joined, spread
 from us8k_batch.training.reproduce import command_of
 from us8k_batch.training.shape import refuse_other
@@ -74,13 +74,25 @@ def run_page(
         sections.append(Section("Features", tuple(page_models.importance(worth))))
     if document.get("tuning"):
         sections.append(Section("Tuning", tuple(page_models.tuning(document["tuning"], scores))))
-    worst = worst_mistakes(folder / rundir.PREDICTIONS, protocol, MOST_MISTAKES)
+    worst = mistakes_of(folder, document)
     sections += [
         Section("Mistakes", tuple(page_models.mistakes(worst, heard or {}))),
         Section("How to make it again", tuple(_again(document))),
     ]
     title = f"{document['model']} on {document['features']['name']}, {document['protocol']}"
     return render_page(title, sections, lead=list(_lead(document, protocol, scores, remarks)))
+
+
+def mistakes_of(folder: Path, document: Mapping[str, Any]) -> list[Mistake]:
+    """Return the mistakes that the page shows.
+
+    Raises
+    ------
+    DamageError
+        If something is not what a run writes.
+    """
+    refuse_other(document, f"{folder}/{rundir.DOCUMENT}")
+    return worst_mistakes(folder / rundir.PREDICTIONS, shown_protocol(document), MOST_MISTAKES)
 
 
 def shown_protocol(document: Mapping[str, Any]) -> str:
