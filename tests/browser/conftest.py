@@ -13,6 +13,7 @@ import pytest
 from audio_stores import make_audio_store
 from datasets import make_manifest, write_tone
 from playwright.sync_api import Browser, Page, sync_playwright
+from run_documents import make_article, make_document, write_run
 
 from us8k_batch.reporting.report import report
 
@@ -51,7 +52,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Write the pages: of a store with and without its audio; one of its classes is named like a script."""
+    """Write the pages: of a store with and without its audio, of a run with its mistakes to hear, of two runs.
+
+    A class of the store, and one of the runs, is named like a script.
+    """
     folder = tmp_path_factory.mktemp("pages")
     manifest = make_manifest(folder / "data", clips=24, labels=("dog", EVIL, "rain"), seconds=0.5)
     write_tone(folder / "data/audio/clip000.wav", channels=2, rate=44100, seconds=0.5)
@@ -60,7 +64,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {"store": {"dataset": str(manifest)}, "store-without-audio": {}}
     for name, options in made.items():
         report([store], str(folder / f"{name}.html"), **options)
-    return {name: folder / f"{name}.html" for name in made}
+    mistaken = make_manifest(
+        folder / "mistaken",
+        clips=2,
+        formats=("WAV",),
+        seconds=0.5,
+        columns={"clip_id": lambda i: f"clip-{57 - 3 * i:03d}"},
+    )
+    runs = [str(write_run(folder / "honest", make_document(), epochs=3))]
+    report(runs, str(folder / "run.html"), dataset=str(mistaken))
+    runs.append(str(write_run(folder / "article", make_article(), epochs=3)))
+    report(runs, str(folder / "runs.html"))
+    return {name: folder / f"{name}.html" for name in (*made, "run", "runs")}
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import EVIL, WIDTHS
 from playwright.sync_api import Page
 
-NAMES = ("store", "store-without-audio")
-every_page = pytest.mark.parametrize("name", NAMES)
+STORES = ("store", "store-without-audio")
+every_page = pytest.mark.parametrize("name", (*STORES, "run", "runs"))
+every_store = pytest.mark.parametrize("name", STORES)
 
 HEAR_ALL = """async () => {
   const found = [];
@@ -58,7 +59,7 @@ def test_every_figure_is_drawn(look: Any, name: str) -> None:
     """Each takes room and shows something; images were decoded."""
     with look(name) as seen:
         found = seen.page.evaluate(SEE_ALL)
-        assert len(found) > 10
+        assert len(found) > (10 if name in STORES else 1)
         assert [one for one in found if not one["area"]] == []
         assert [one for one in found if not one["drawn"] and not one["bar"]] == []
 
@@ -73,6 +74,15 @@ def test_every_player_plays(look: Any) -> None:
             assert one["seconds"] == pytest.approx(0.5, abs=0.1), one
             assert one["heard"] > 0, one
         assert seen.errors == []
+
+
+def test_a_runs_mistakes_can_be_heard(look: Any) -> None:
+    """Those of the clips that the dataset has."""
+    with look("run") as seen:
+        found = seen.page.evaluate(HEAR_ALL)
+        assert [one["name"] for one in found] == ["clip-057", "clip-054"]
+        assert [one["error"] for one in found] == [None, None]
+        assert all(one["heard"] > 0 for one in found)
 
 
 @every_page
@@ -136,7 +146,7 @@ def test_paper_has_everything_that_can_be_read(look: Any, name: str) -> None:
         assert page.pdf().startswith(b"%PDF")
 
 
-@every_page
+@pytest.mark.parametrize("name", [*STORES, "run"])
 def test_a_class_named_like_a_script_stays_text(look: Any, name: str) -> None:
     """It is shown as it is, and there is one script: ours."""
     with look(name) as seen:
@@ -151,7 +161,7 @@ def chosen(page: Page) -> str:
     return str(page.evaluate("document.activeElement.getAttribute('aria-label')"))
 
 
-@every_page
+@every_store
 def test_the_map_is_used_by_keyboard(look: Any, name: str) -> None:
     """Tab reaches one point; arrows go from there to another one, which is named, and heard if it has a sound."""
     with look(name) as seen:
