@@ -253,6 +253,8 @@ def test_a_run_of_another_shape_is_refused(
 def test_a_model_that_is_exchanged_after_it_was_checked_is_not_loaded(tmp_path: Path) -> None:
     """What is loaded is what is compared with its digest, in that moment."""
     run = load_run(run_with(tmp_path / "run", lambda _: None))
+    with pytest.raises(DamageError, match=r"run/models/folds-1\.ubj: not a model"):
+        run.models()
     (tmp_path / "run/models/folds-1.ubj").write_bytes(b"another model")
     with pytest.raises(DamageError, match="is not what the run wrote"):
         run.models()

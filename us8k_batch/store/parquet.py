@@ -92,6 +92,12 @@ def is_as_written(data: bytes, key: str) -> bool:
         raise _damage(key, error) from error
 
 
+def is_written_here(data: bytes) -> bool:
+    """Tell whether the pyarrow that is here wrote an object, so that what follows from bytes can be compared."""
+    nothing = encode(pa.table({"nothing": pa.array([], pa.int8())}), {})
+    return _writer(data) == _writer(nothing)
+
+
 def read_metadata(objects: Objects, key: str) -> dict[str, Any]:
     """Return our JSON from an object's footer, reading no more than its end."""
     tail = objects.get_tail(key, _FOOTER_GUESS)

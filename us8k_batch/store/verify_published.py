@@ -65,12 +65,14 @@ def _verify_snapshots(objects: Objects, info: StoreInfo) -> Iterator[Finding]:
         key = snapshot_key(number)
         try:
             record, table = read_snapshot(objects, number)
-            as_written = parquet.is_as_written(objects.get(key), key)
+            data = objects.get(key)
+            as_written = parquet.is_as_written(data, key)
         except (DamageError, ObjectNotFoundError) as error:
             yield Finding(key, str(error))
             continue
         published = digest_publication(info, table, record.pending, record.metadata_columns)
-        if not as_written or published != record.snapshot_id:
+        # The id is a digest of Parquet bytes, which another pyarrow would write otherwise.
+        if not as_written or (published != record.snapshot_id and parquet.is_written_here(data)):
             yield Finding(key, f"not the snapshot that was published, or {INFO} is not")
 
 

@@ -82,7 +82,10 @@ class Run:
                 if one["protocol"] == self.document["protocol"]:
                     file = Path(folder, Path(one["file"]).name)
                     file.write_bytes(self.read(one["file"]))
-                    loaded.append(load_model(file))
+                    try:
+                        loaded.append(load_model(file))
+                    except DamageError as error:
+                        raise DamageError(str(error).replace(str(file), f"{self.path}/{one['file']}")) from error
                     file.unlink()
         return loaded
 
