@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from whole_life import WholeLife
 
-WholeLife.TestCase.settings = settings(max_examples=10, stateful_step_count=15, deadline=None)
+WholeLife.TestCase.settings = settings(
+    max_examples=6, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+)
 TestWholeLife = WholeLife.TestCase

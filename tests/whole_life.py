@@ -110,6 +110,10 @@ class TinyBench(Workshop):
     def start(self) -> None:
         """Start nothing."""
 
+    def take_starts(self) -> list[float]:
+        """Tell of no start."""
+        return []
+
     def room(self, length: int) -> memoryview:
         """Give memory for a clip."""
         return new_room(length)
