@@ -20,6 +20,7 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium, which it installs on Debia
 	$(BIN)/python -m pytest -q tests/browser
 
 chaos: $(VENV)/.dev  ## kills, poison, full disks and two of everything, for real; an hour; ONLY="R3 R4" is some of it
+	tests/chaos/packages.sh
 	$(BIN)/python tests/chaos $(ONLY)
 
 lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether the lock is current

@@ -69,8 +69,17 @@ PROMISES = (
     Promise("R16", "every rotten bit is found", ("test_verify.py",)),
     Promise("R17", "durable before visible", ("chaos/test_order.py",)),
     Promise("R18", "any workers, the same bytes", ("chaos/test_matrix.py",)),
-    Promise("R19", "a bucket", ("test_bucket.py", "test_bucket_run.py", "test_probe.py")),
-    Promise("R20", "a cluster over TLS, and its cables cut", ()),
+    Promise(
+        "R19",
+        "a bucket, and a bad network before it",
+        (
+            "test_bucket.py",
+            "test_bucket_run.py",
+            "test_bucket_faults.py",
+            "test_probe.py",
+        ),
+    ),
+    Promise("R20", "a cluster over TLS, and its cables cut", ("chaos/test_cables.py",)),
     Promise("R21", "a bounded window, however many shards", ("test_window.py",)),
     Promise("R22", "everybody reads the store", ("test_reader.py::test_everybodys",)),
 )
