@@ -46,8 +46,8 @@ bench-kernel: $(VENV)/.dev  ## the kernel against librosa on one core; under a m
 audit: $(VENV)/.dev  ## the lock against published advisories; needs the network
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet 'pip-audit>=2.7'
-	$(VENV)-audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
-	$(VENV)-audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements-dev.lock
+	$(VENV)-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+	$(VENV)-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements-dev.lock
 
 SECONDS ?= 600
 fuzz: $(VENV)/.fuzz  ## hostile input for each reader, for SECONDS each
