@@ -23,10 +23,10 @@ from results import keep
 from sounds import make_sound
 
 from us8k_batch.config import FeatureConfig
-from us8k_batch.extract import Job, ShardTask, Workshop, extract_shard
 from us8k_batch.objects import open_objects
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options
+from us8k_batch.shard_task import Job, ShardTask, Workshop, extract_shard
 from us8k_batch.store.layout import create_info, new_info
 from us8k_batch.store.timings import timings
 

@@ -30,7 +30,6 @@ import soxr  # noqa: F401
 from us8k_batch.catalog.room import new_room
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import ClipError, Failure, Us8kError
-from us8k_batch.extract import Job, Workshop
 from us8k_batch.features.audio import FileBytes, Header, read_header
 from us8k_batch.features.engine import Engine, Features, make_engine
 from us8k_batch.features.mfcc import MfccKernel  # noqa: F401
@@ -39,6 +38,7 @@ from us8k_batch.run import session
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options
 from us8k_batch.settings import load_settings
+from us8k_batch.shard_task import Job, Workshop
 
 Deed = Callable[[Callable[[], Any]], Any]
 """Called in place of a step, with what takes it."""

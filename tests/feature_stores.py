@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.pooling import pool
 from us8k_batch.objects import open_objects
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.store.commits import ClipResult, commit_shard
 from us8k_batch.store.layout import create_info, new_info, read_info
 from us8k_batch.store.plans import create_plan

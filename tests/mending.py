@@ -12,7 +12,6 @@ from failpoints import Inline
 from runs import Heard, make_options
 from stores import CONFIG, Clip, make_catalog, make_info, make_result
 
-from us8k_batch.extract import Workshop
 from us8k_batch.features.engine import Features
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.repair.mender import Mender
@@ -20,6 +19,7 @@ from us8k_batch.repair.repair import Repaired, mend_until_sound
 from us8k_batch.run import session
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Summary
+from us8k_batch.shard_task import Workshop
 
 
 class FromContents:

@@ -16,10 +16,10 @@ from stores import files, stamps
 
 from us8k_batch.cluster.where import Where
 from us8k_batch.config import FeatureConfig, read_options
-from us8k_batch.extract import ShardReport
 from us8k_batch.run.describe import describe
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options, Summary
+from us8k_batch.shard_task import ShardReport
 from us8k_batch.store.reader import open_store
 from us8k_batch.store.verify import verify
 

@@ -18,8 +18,8 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure
 from us8k_batch.features.pooling import pool
 from us8k_batch.objects import ObjectInfo, Objects, open_objects
-from us8k_batch.plan.plan import Plan, Request, make_plan
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.plan import Plan, Request, make_plan
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.run.prepare import what_is_known
 from us8k_batch.run.work import planned_shards
 from us8k_batch.store.commits import ClipResult, Outcome, abandon_shard, commit_shard, digest_frames

@@ -25,7 +25,7 @@ def small_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take six clips for the genuine ones, and ask again without a pause."""
     monkeypatch.setattr(fetch, "load_genuine", lambda: GENUINE)
     monkeypatch.setattr(download, "STEP", 1000)
-    monkeypatch.setattr("us8k_batch.catalog.retry.PAUSES", (0.0,))
+    monkeypatch.setattr("us8k_batch.objects.retry.PAUSES", (0.0,))
 
 
 def run(folder: Path, url: str, *more: str, accept: bool = True) -> Result:

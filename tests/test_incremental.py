@@ -23,16 +23,16 @@ from us8k_batch.catalog.dataset import open_catalog
 from us8k_batch.cluster.where import Where
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError, JobError, RequestError, StoreError
-from us8k_batch.extract import Job, ShardTask, Workshop, extract_shard
 from us8k_batch.features.engine import numeric_versions
 from us8k_batch.objects import open_objects
-from us8k_batch.plan.plan import Request, make_plan
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.plan import Request, make_plan
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.run.describe import describe
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options, Summary
 from us8k_batch.run.prepare import what_is_known
 from us8k_batch.run.work import planned_shards
+from us8k_batch.shard_task import Job, ShardTask, Workshop, extract_shard
 from us8k_batch.store.compact import compact
 from us8k_batch.store.layout import StoreInfo, create_info, read_info
 from us8k_batch.store.plans import create_plan

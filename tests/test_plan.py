@@ -29,7 +29,7 @@ from stores import (
 )
 
 from us8k_batch.objects import open_objects
-from us8k_batch.plan.plan import Known, Plan, Request, make_plan, metadata_columns
+from us8k_batch.planning.plan import Known, Plan, Request, make_plan, metadata_columns
 from us8k_batch.store.commits import read_commit
 from us8k_batch.store.layout import PLAN_SCHEMA, create_info
 

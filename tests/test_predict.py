@@ -19,7 +19,7 @@ from us8k_batch.errors import DamageError, Failure
 from us8k_batch.features.decoder import Decoder
 from us8k_batch.features.engine import Features, make_engine, numeric_versions
 from us8k_batch.objects import open_objects
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.predict import ask, judge, model_input, predict
 from us8k_batch.store.commits import ClipResult, commit_shard
 from us8k_batch.store.layout import create_info, new_info

@@ -35,7 +35,7 @@ from stores import (
 
 from us8k_batch.errors import ObjectNotFoundError
 from us8k_batch.objects import Objects, open_objects
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.store import parquet
 from us8k_batch.store.layout import ARRAY, FAILURES, GROUP, POOLED, SNAPSHOTS, numbers, plan_key, snapshot_key
 from us8k_batch.store.plans import list_plans

@@ -14,7 +14,7 @@ from us8k_batch.catalog.dataset import open_catalog
 from us8k_batch.errors import DatasetError, StoreError
 from us8k_batch.features.engine import make_engine
 from us8k_batch.objects import open_objects
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.recheck import TOLERANCE, recheck
 from us8k_batch.store.commits import ClipResult, commit_shard
 from us8k_batch.store.layout import create_info, read_info

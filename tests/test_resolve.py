@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import Clip, calls_of, make_catalog, make_clips, make_index
 
-from us8k_batch.plan.resolve import HAS_RESULT, Resolution, Status, Wish, resolve
+from us8k_batch.planning.resolve import HAS_RESULT, Resolution, Status, Wish, resolve
 
 V1 = Clip(clip_id="c", content="version 1", mtime_ns=1)
 V2 = replace(V1, content="version 2", mtime_ns=2)

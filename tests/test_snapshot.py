@@ -25,7 +25,7 @@ from stores import (
     without,
 )
 
-from us8k_batch.plan.snapshot import Publication, make_publication
+from us8k_batch.planning.snapshot import Publication, make_publication
 from us8k_batch.store.layout import INDEX_SCHEMA, create_info
 
 

@@ -26,13 +26,13 @@ from stores import CONFIG, VERSIONS, files, make_frames
 from us8k_batch.catalog.room import new_room
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import Failure, StoreError, Us8kError
-from us8k_batch.extract import Job, Workshop
 from us8k_batch.features.engine import Features
 from us8k_batch.objects import LocalObjects
 from us8k_batch.run import prepare, session
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options, Summary
 from us8k_batch.settings import load_settings
+from us8k_batch.shard_task import Job, Workshop
 from us8k_batch.store.commits import digest_frames
 from us8k_batch.store.compact import compact
 from us8k_batch.store.reader import open_store

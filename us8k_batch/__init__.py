@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from us8k_batch.version import __version__
+
 if TYPE_CHECKING:
+    from us8k_batch.api import cross_validate as cross_validate
+    from us8k_batch.api import extract as extract
+    from us8k_batch.api import plan as plan
+    from us8k_batch.api import report as report
     from us8k_batch.store.reader import open_store as open_store
 
-__version__ = "0.1.0"
-__all__ = ["__version__", "open_store"]
+__all__ = ["__version__", "cross_validate", "extract", "open_store", "plan", "report"]
 
-_PLACES = {"open_store": "us8k_batch.store.reader"}
+_PLACES = {
+    "cross_validate": "us8k_batch.api",
+    "extract": "us8k_batch.api",
+    "open_store": "us8k_batch.store.reader",
+    "plan": "us8k_batch.api",
+    "report": "us8k_batch.api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,13 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 
-import us8k_batch
 from us8k_batch.catalog.source import open_source
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError, StorageError, Us8kError
 from us8k_batch.features.engine import numeric_versions
 from us8k_batch.objects import open_objects
 from us8k_batch.store.layout import INFO, LEASE
+from us8k_batch.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def inspect_worker(check: Check) -> str:
 
 
 def _versions(check: Check) -> str:
-    here = {"us8k_batch": us8k_batch.__version__, **numeric_versions(check.config, check.engine)}
+    here = {"us8k_batch": __version__, **numeric_versions(check.config, check.engine)}
     different = [
         f"{name} {here.get(name, 'is missing')} (client: {version})"
         for name, version in check.versions.items()

@@ -18,8 +18,8 @@ import obstore
 import obstore.exceptions
 import obstore.store
 
-from us8k_batch.catalog.retry import retry
 from us8k_batch.errors import JobError, RequestError, StorageError
+from us8k_batch.objects.retry import retry
 
 STEP = 8 << 20
 """Bytes asked for at a time: what a cut connection can cost."""

@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-import us8k_batch
+from us8k_batch.version import __version__
 
 COMMANDS = {
     "extract": "extract",
@@ -52,6 +52,6 @@ class LazyGroup(click.Group):
     epilog="Exit status: 0 done; 1 the job failed and can be resumed, or verify or check found something; "
     "2 bad request, nothing was touched; 3 done, with failed clips; 130 interrupted, resumable.",
 )
-@click.version_option(us8k_batch.__version__, prog_name="us8k")
+@click.version_option(__version__, prog_name="us8k")
 def main() -> None:
     """Turn labelled audio into features that can be trusted, and models into numbers that can be quoted."""

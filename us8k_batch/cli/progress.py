@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from us8k_batch.cli.base import Output
@@ -11,10 +12,15 @@ from us8k_batch.cli.base import Output
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from us8k_batch.extract import ShardReport
+    from us8k_batch.shard_task import ShardReport
 
 LINE_SECONDS = 5.0
 """Least time between two plain lines."""
+_STAGES = {
+    "start": "starting", "read": "reading", "sha256": "hashing", "wait": "computing", "encode": "encoding",
+    "write": "writing", "commit": "committing",
+}  # fmt: skip
+"""A worker's stages, one after the other; it waits while its child computes."""
 
 
 class TerminalProgress:
@@ -25,6 +31,7 @@ class TerminalProgress:
         self._bar: Progress | None = None
         self._done = self._failed = self._total = 0
         self._started = self._told = 0.0
+        self._spent: Counter[str] = Counter()
 
     def tell(self, message: str) -> None:
         """Say one line."""
@@ -48,10 +55,11 @@ class TerminalProgress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]:.0f} clips/s, {task.fields[failed]} failed"),
+                TextColumn("{task.fields[stages]}", style="dim"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
-            self._bar.add_task("extract", total=clips, rate=0.0, failed=0)
+            self._bar.add_task("extract", total=clips, rate=0.0, failed=0, stages="")
             self._bar.start()
         else:
             self._output.say(f"extracting {clips} clips")
@@ -60,15 +68,19 @@ class TerminalProgress:
         """Count a shard."""
         self._done += report.n_extracted + report.n_failed
         self._failed += report.n_failed
+        self._spent.update(report.seconds)
         now = time.monotonic()
         rate = self._done / max(now - self._started, 1e-9)
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._done, rate=rate, failed=self._failed)
+            self._bar.update(
+                self._bar.task_ids[0], completed=self._done, rate=rate, failed=self._failed, stages=self._stages()
+            )
         elif now - self._told >= LINE_SECONDS:
             self._told = now
             left = (self._total - self._done) / rate
             self._output.say(
-                f"{self._done} of {self._total} clips, {self._failed} failed, {rate:.0f} clips/s, {left:.0f} s left"
+                f"{self._done} of {self._total} clips, {self._failed} failed, {rate:.0f} clips/s, {left:.0f} s left; "
+                f"{self._stages()}"
             )
 
     def finish(self) -> None:
@@ -76,3 +88,9 @@ class TerminalProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _stages(self) -> str:
+        """Say where the workers' time goes, largest share first."""
+        spent = Counter({name: self._spent[stage] for stage, name in _STAGES.items()})
+        whole = spent.total() or 1.0
+        return ", ".join(f"{name} {100 * seconds / whole:.0f} %" for name, seconds in spent.most_common(4) if seconds)

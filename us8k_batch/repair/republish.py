@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.repair.aside import forget, keep
 from us8k_batch.repair.records import readable_snapshots
 from us8k_batch.store.layout import ARRAY, FAILURES, GROUP, POOLED, StoreInfo, snapshot_key

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from us8k_batch.errors import ObjectNotFoundError, RequestError
 from us8k_batch.objects import Objects
-from us8k_batch.plan.plan import Plan
-from us8k_batch.plan.resolve import SEEN, Status
+from us8k_batch.planning.plan import Plan
+from us8k_batch.planning.resolve import SEEN, Status
 from us8k_batch.run.options import Options
 from us8k_batch.run.prepare import Prepared, prepare
 from us8k_batch.store.layout import RUNS

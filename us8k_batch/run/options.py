@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from us8k_batch.cluster.where import Where
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError
+from us8k_batch.pages.card import notebook_card
 from us8k_batch.settings import Settings
 
 if TYPE_CHECKING:
-    from us8k_batch.extract import ShardReport
+    from us8k_batch.shard_task import ShardReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +113,16 @@ class Summary:
         if self.interrupted:
             return 130
         return 3 if self.failures else 0
+
+    def _repr_html_(self) -> str:
+        planned = ", ".join(f"{n:,} {what}" for what, n in self.planned.items() if n)
+        facts = [
+            ("planned", planned or "nothing"),
+            ("extracted", f"{self.extracted:,} in {self.seconds:.1f} s ({self.clips_per_second:.0f} clips/s)"),
+            ("failed", f"{self.failed:,} in this run, {self.failures:,} published"),
+            ("live", f"{self.live:,}"),
+        ]
+        return notebook_card(f"run {self.run_id or '(nothing to do)'} on {self.store}", facts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

@@ -13,7 +13,7 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import RequestError
 from us8k_batch.features.engine import numeric_versions
 from us8k_batch.objects import Objects, open_objects
-from us8k_batch.plan.plan import Known, Plan, Request, make_plan
+from us8k_batch.planning.plan import Known, Plan, Request, make_plan
 from us8k_batch.run.options import Options, Summary
 from us8k_batch.store.layout import INDEX_SCHEMA, PLAN_SCHEMA, StoreInfo, check_same, find_info, new_info
 from us8k_batch.store.publish import tables_current

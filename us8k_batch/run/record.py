@@ -14,11 +14,11 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-import us8k_batch
-from us8k_batch.extract import ShardReport
 from us8k_batch.features.decoder import ChildStart
 from us8k_batch.objects import Objects
+from us8k_batch.shard_task import ShardReport
 from us8k_batch.store.layout import RUNS
+from us8k_batch.version import __version__
 
 
 def new_run_id() -> str:
@@ -70,7 +70,7 @@ def write_record(objects: Objects, run_id: str, started: datetime, values: dict[
     now = datetime.now(UTC)
     document = {
         "run_id": run_id,
-        "program": f"us8k_batch {us8k_batch.__version__}",
+        "program": f"us8k_batch {__version__}",
         "python": platform.python_version(),
         "machine": platform.machine(),
         "processor": _processor(),

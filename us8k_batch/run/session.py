@@ -12,17 +12,16 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import us8k_batch
 from us8k_batch.cluster.connect import connect
 from us8k_batch.errors import JobError, RequestError, RunInterruptedError, StorageError, Us8kError
-from us8k_batch.extract import Job, Workshop
-from us8k_batch.plan.snapshot import make_publication
+from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.preflight import Check
 from us8k_batch.run.interrupt import Stop, asked_to_stop
 from us8k_batch.run.options import Options, Progress, Summary
 from us8k_batch.run.prepare import Prepared, find_store, guard_removal, look_again, summarise, versions
 from us8k_batch.run.record import Tally, new_run_id, without_secrets, write_record
 from us8k_batch.run.work import Crew, planned_shards
+from us8k_batch.shard_task import Job, Workshop
 from us8k_batch.store.commits import abandon_shard
 from us8k_batch.store.layout import StoreInfo, create_info, new_info
 from us8k_batch.store.lease import hold, this_process
@@ -31,6 +30,7 @@ from us8k_batch.store.probe import probe
 from us8k_batch.store.publish import publish
 from us8k_batch.store.state import load_state
 from us8k_batch.timing import timed
+from us8k_batch.version import __version__
 
 ROUNDS = 8
 """Times that a run looks again, because another run created a plan, or a shard was abandoned."""
@@ -224,7 +224,7 @@ class _Run:
         readable = clips.filter(pc.is_null(clips["error"]))["path"].slice(0, 3).to_pylist()
         config = info.config if info else self.options.config
         return Check(
-            versions={"us8k_batch": us8k_batch.__version__, **versions(self.options, config)},
+            versions={"us8k_batch": __version__, **versions(self.options, config)},
             config=config,
             engine=self.options.engine,
             root=self.found.catalog.root,

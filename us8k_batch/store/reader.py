@@ -108,6 +108,11 @@ class Store:
         self._failures: pd.DataFrame | None = None
         self.mfcc = Frames(objects, info, table)
 
+    def _repr_html_(self) -> str:
+        from us8k_batch.store.notebook import store_card
+
+        return store_card(self)
+
     @property
     def url(self) -> str:
         """The store's path or URL."""

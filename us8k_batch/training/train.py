@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from us8k_batch.errors import RequestError
+from us8k_batch.pages.card import notebook_card
 from us8k_batch.pages.shell import write_page
+from us8k_batch.pages.tables import percent, table
 from us8k_batch.training import rundir
 from us8k_batch.training.article import ArticleScores, article_scores
 from us8k_batch.training.data import Dataset, load_dataset
@@ -67,6 +69,19 @@ class Trained:
     """What its ``run.json`` says."""
     scores: Scores
     article: ArticleScores | None
+
+    def _repr_html_(self) -> str:
+        rows = [(name, percent(accuracy)) for name, accuracy in self.scores.folds.items()]
+        deviation = 0.0 if self.scores.accuracy_std is None else self.scores.accuracy_std
+        facts = [
+            ("features", self.document["features"]["name"]),
+            ("accuracy", f"{percent(self.scores.accuracy_mean)} ± {100 * deviation:.1f}"),
+            ("macro-F1", f"{self.scores.macro_f1:.3f}"),
+            *(("note", warning) for warning in self.document["warnings"]),
+            ("all of it", f"{self.path}/report.html"),
+        ]
+        title = f"{self.document['model']}, {self.document['protocol']}"
+        return notebook_card(title, facts, table(["split", "accuracy"], rows, caption="accuracy by split"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``us8k train --json`` prints."""

@@ -16,7 +16,9 @@ from audio_files import make_audio, write_audio
 from stores import files
 
 from us8k_batch.config import FeatureConfig
-from us8k_batch.extract import (
+from us8k_batch.features.engine import make_engine
+from us8k_batch.objects import open_objects, retry
+from us8k_batch.shard_task import (
     Job,
     ShardReport,
     ShardTask,
@@ -26,8 +28,6 @@ from us8k_batch.extract import (
     hash_clips,
     longest_clip,
 )
-from us8k_batch.features.engine import make_engine
-from us8k_batch.objects import open_objects, retry
 from us8k_batch.store.commits import Outcome, abandon_shard, digest_frames, read_commit
 from us8k_batch.store.layout import create_info, new_info, shard_key
 from us8k_batch.store.shards import decode_shard

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from us8k_batch.plan.plan import metadata_columns
-from us8k_batch.plan.resolve import HAS_RESULT, SEEN, Status, resolve
+from us8k_batch.planning.plan import metadata_columns
+from us8k_batch.planning.resolve import HAS_RESULT, SEEN, Status, resolve
 
 
 @dataclass(frozen=True, slots=True)

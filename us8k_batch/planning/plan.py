@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from us8k_batch.plan.resolve import SEEN, Mask, Positions, Resolution, Status, Wish, resolve
+from us8k_batch.planning.resolve import SEEN, Mask, Positions, Resolution, Status, Wish, resolve
 
 SCAN_COLUMNS = (*SEEN, "stage", "error", "detail")
 """Columns of the catalog that tell what the scan saw; the others are the dataset's and are published."""

@@ -1,0 +1,107 @@
+"""The Python interface: every example in it is run, in order, by somebody who has only a dataset."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from runs import SMALL
+from stores import files
+
+import us8k_batch
+from us8k_batch import api
+from us8k_batch.catalog.synth import synthesise
+from us8k_batch.config import read_options
+from us8k_batch.errors import ConfigError, RequestError
+
+FUNCTIONS = ("extract", "plan", "cross_validate", "report")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a dataset of 60 clips."""
+    folder = tmp_path_factory.mktemp("api")
+    synthesise(str(folder / "synthetic"), clips=60, seed=0, seconds=0.3)
+    return folder
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_examples_say_the_truth(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Each function's docstring has an example, and running it prints what stands there."""
+    monkeypatch.chdir(folder)
+    function = getattr(us8k_batch, name)
+    (example,) = doctest.DocTestFinder().find(function, name, globs={})
+    assert example.examples
+    told: list[str] = []
+    result = doctest.DocTestRunner().run(example, out=told.append)
+    assert result.failed == 0, "".join(told)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_parameter_is_explained(name: str) -> None:
+    """The docstring names each parameter, and what comes back."""
+    function = getattr(api, name)
+    text = inspect.getdoc(function) or ""
+    assert "Returns\n-------" in text
+    for parameter in inspect.signature(function).parameters:
+        assert parameter in text
+
+
+def test_importing_it_costs_nothing() -> None:
+    """The package alone brings none of the heavy libraries, and every name it lists is there."""
+    program = (
+        "import sys, us8k_batch\n"
+        "assert not {'numpy', 'pandas', 'dask', 'pyarrow', 'librosa'} & set(sys.modules), sys.modules\n"
+        "assert all(callable(getattr(us8k_batch, name)) for name in us8k_batch.__all__ if name[0] != '_')\n"
+        "import us8k_batch.run.session, us8k_batch.run.describe, us8k_batch.reporting.report\n"
+        "assert all(callable(getattr(us8k_batch, name)) for name in us8k_batch.__all__ if name[0] != '_')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_lines_are_told_and_paths_are_paths(folder: Path, scheduler: str, tmp_path: Path) -> None:
+    """Paths may be `pathlib` ones, parameters a mapping; a second call changes no byte."""
+    told: list[str] = []
+    features = read_options(None, SMALL)
+    store = tmp_path / "store"
+    done = us8k_batch.extract(folder / "synthetic", store, features=features, scheduler=scheduler, tell=told.append)
+    assert (done.extracted, done.failures, done.exit_status) == (60, 0, 0)
+    assert "extracting 60 clips" in told
+    before = files(str(store))
+    again = us8k_batch.extract(folder / "synthetic", store, features=features)
+    assert (again.run_id, files(str(store))) == (None, before)
+    opened = us8k_batch.open_store(str(store))
+    assert isinstance(opened.pooled, pd.DataFrame)
+    trained = us8k_batch.cross_validate(store, "dummy", out=tmp_path / "run", jobs=1)
+    for shown in (opened, done, again, trained):
+        html = shown._repr_html_()
+        assert str(shown.path if shown is trained else 60) in html
+        assert html.count("<tr>") == html.count("</tr>")
+
+
+def test_a_notebook_shows_text_as_text(folder: Path, scheduler: str, tmp_path: Path) -> None:
+    """A class named like a tag is shown by its name."""
+    manifest = folder / "synthetic" / "manifest.csv"
+    clip = next((folder / "synthetic" / "audio").rglob("*.wav")).relative_to(folder / "synthetic")
+    manifest.write_text(f"path,label,fold\n{clip},<script>alert(1)</script>,1\n")
+    store = tmp_path / "store"
+    us8k_batch.extract(manifest, store, features=read_options(None, SMALL), scheduler=scheduler)
+    html = us8k_batch.open_store(str(store))._repr_html_()
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+
+
+def test_mistakes_are_the_commands_mistakes(folder: Path, tmp_path: Path) -> None:
+    """An unknown parameter, a clip that is not there, a folder that is no dataset: named, and nothing is written."""
+    with pytest.raises(ConfigError, match="n_mfccs"):
+        us8k_batch.extract(folder / "synthetic", tmp_path / "store", features={"n_mfccs": 20})
+    with pytest.raises(RequestError, match="nobody"):
+        us8k_batch.plan(folder / "synthetic", tmp_path / "store", explain="nobody")
+    with pytest.raises(RequestError):
+        us8k_batch.plan(tmp_path, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
