@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from us8k_batch.errors import DamageError
+from us8k_batch.parquet_bounds import check_size
 
 COLUMNS = {
     "clip_id": pa.string(), "protocol": pa.string(), "split": pa.string(), "label": pa.string(),
@@ -60,6 +63,7 @@ def worst_mistakes(file: Path, protocol: str, most: int) -> list[Mistake]:
     """
     worst = pa.schema(list(COLUMNS.items())).empty_table()
     try:
+        _refuse_bomb(file)
         with pq.ParquetFile(file, read_dictionary=TEXTS, page_checksum_verification=True) as table:
             _refuse_other(table, file)
             for batch in table.iter_batches(ROWS, columns=list(COLUMNS)):
@@ -70,6 +74,12 @@ def worst_mistakes(file: Path, protocol: str, most: int) -> list[Mistake]:
         Mistake(*(row[name] for name in ("clip_id", "split", "label", "predicted", "confidence")))
         for row in worst.to_pylist()
     ]
+
+
+def _refuse_bomb(file: Path) -> None:
+    """Refuse a file that would take more memory than its size can justify, before Arrow sees it."""
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        check_size(cast(bytes, mapped))  # it looks at slices alone, and they are bytes
 
 
 def _wrong(batch: pa.RecordBatch, protocol: str) -> pa.Table:

@@ -60,7 +60,7 @@ def folds(document: Mapping[str, Any], protocol: str, scores: Mapping[str, Any])
             f"the largest class gives {percent(guess)}.",
             x="accuracy, per cent",
             x_range=(0, 100),
-            references={"largest class": 100 * guess},
+            references={"largest class": round(100 * guess, 1)},
         ),
         "Accuracy by split. Splits share most of what they learn from, so the interval is, if anything, too narrow.",
     )
