@@ -63,9 +63,9 @@ def test_all_is_found(dataset: Path, store: str) -> None:
 def test_a_page_costs_no_more_for_more_clips(dataset: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clips are chosen, not all taken, once there are too many."""
     for name in ("HEADERS", "HEARD", "EXCERPTS", "PORTRAITS"):
-        monkeypatch.setattr(module, name, {"HEADERS": 3, "HEARD": 2, "EXCERPTS": 2, "PORTRAITS": 1}[name])
+        monkeypatch.setattr(module, name, {"HEADERS": 4, "HEARD": 3, "EXCERPTS": 2, "PORTRAITS": 1}[name])
     found = gallery_of(store, dataset)
-    assert (found.headers, found.heard, len(found.excerpts), len(found.portraits)) == (3, 2, 2, 1)
+    assert (found.headers, found.heard, len(found.excerpts), len(found.portraits)) == (4, 3, 2, 1)
 
 
 def test_clips_that_are_gone_or_changed_are_named(dataset: Path, store: str, tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ def _mel(axes: Axes, samples: NDArray[np.float32], config: FeatureConfig) -> Non
 
 def _mfcc(axes: Axes, mfcc: NDArray[np.float32], config: FeatureConfig) -> None:
     # Coefficient 0 is loudness, and the next ones are larger than the others, which had one colour beside them.
-    largest = float(np.percentile(np.abs(mfcc[1:]), 95)) if mfcc[1:].any() else None
-    _show(axes, mfcc, config, vmin=-largest if largest else None, vmax=largest)
+    largest = float(np.percentile(np.abs(mfcc[1:]), 95)) if len(mfcc) > 1 else 0.0
+    _show(axes, mfcc, config, **({"vmin": -largest, "vmax": largest} if largest else {}))
     axes.set_yticks(range(0, len(mfcc), max(1, round(len(mfcc) / 40) * 10)))
 
 

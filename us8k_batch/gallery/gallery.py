@@ -162,11 +162,11 @@ class _Listener:
 
     def listen(self, say: Callable[[str], None]) -> None:
         """Measure some clips, and keep excerpts of some of these."""
-        kept = set(spread(self._clips, EXCERPTS).tolist())
-        places = sorted(kept.union(spread(self._clips, HEARD).tolist()))
+        places = spread(self._clips, HEARD)
+        kept = set(places[spread(self._clips.select(["label"]).take(pa.array(places)), EXCERPTS)].tolist())
         say(f"listening to {len(places):,} of {len(self._clips):,} clips")
         made = self._made
-        for place in places:
+        for place in places.tolist():
             heard = self.hear(place)
             if heard is None:
                 continue
