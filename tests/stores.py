@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure
 from us8k_batch.features.pooling import pool
-from us8k_batch.objects import ObjectInfo, Objects, open_objects
+from us8k_batch.objects import Data, ObjectInfo, Objects, open_objects
 from us8k_batch.planning.plan import Plan, Request, make_plan
 from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.run.prepare import what_is_known
@@ -322,6 +322,18 @@ def calls_of(function: Callable[[], Any]) -> int:
     return count
 
 
+def arrow_peak(function: Callable[[], Any]) -> int:
+    """Return the most bytes of Arrow's that a function holds at a time, beside what was there before."""
+    usual = pa.default_memory_pool()
+    counted = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(counted)
+    try:
+        function()
+    finally:
+        pa.set_memory_pool(usual)
+    return int(counted.max_memory())
+
+
 def flips(data: bytes, *, most: int, seed: int = 0) -> Iterator[tuple[int, bytes]]:
     """Yield the bytes with one bit flipped, and which, at places spread over all of them."""
     bits = np.random.default_rng(seed).permutation(8 * len(data))[:most]
@@ -393,11 +405,15 @@ class Watched:
         """Return an object's end."""
         return self._step("get_tail").get_tail(key, length)
 
-    def create(self, key: str, data: bytes) -> bool:
+    def open(self, key: str) -> BinaryIO:
+        """Open an object."""
+        return self._step("open").open(key)
+
+    def create(self, key: str, data: Data) -> bool:
         """Create an object."""
         return self._step("create").create(key, data)
 
-    def replace(self, key: str, data: bytes) -> None:
+    def replace(self, key: str, data: Data) -> None:
         """Replace an object."""
         self._step("replace").replace(key, data)
 

@@ -59,10 +59,18 @@ def unprivileged() -> Iterator[Path]:
         os.seteuid(user)
 
 
-@given(st.sets(st.sampled_from("abcdefgh")), st.lists(st.sampled_from(["", "x/", "x/y/", "z/"]), min_size=1))
-def test_a_scan_sees_what_a_stat_of_each_clip_would_see(there, folders):
-    """Size and time of what is there, missing for what is not, in the order asked for, repeats included."""
-    with tempfile.TemporaryDirectory() as root:
+@given(
+    st.sets(st.sampled_from("abcdefgh")),
+    st.lists(st.sampled_from(["", "x/", "x/y/", "z/"]), min_size=1),
+    st.integers(1, 5),
+)
+def test_a_scan_sees_what_a_stat_of_each_clip_would_see(there, folders, at_once):
+    """Size and time of what is there, missing for what is not, in the order asked for, repeats included.
+
+    However few entries of a folder are looked at together.
+    """
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "ENTRIES_IN_HAND", at_once)
         (Path(root) / "x/y").mkdir(parents=True)
         for name in there:
             for folder in ("", "x/", "x/y/"):
@@ -94,6 +102,15 @@ def test_missing_clips_cost_no_call_each(dataset, monkeypatch):
     assert found == [None] + ["missing"] * 8722
     assert looked_at == ["a.wav"]
     assert len(opened) == 1
+
+
+def test_a_name_that_is_not_utf8_is_nobodys_clip(dataset):
+    """It may lie beside the clips."""
+    try:
+        (dataset / os.fsdecode(b"audio/\xff.wav")).touch()
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    assert errors(dataset, "audio/a.wav") == [None]
 
 
 def test_what_is_no_regular_file_is_no_clip(dataset):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -71,6 +73,28 @@ def test_what_is_created_is_read_back(objects: Objects) -> None:
     assert objects.get("folder/key") == b"0123456789"
     assert objects.get_tail("folder/key", 3) == b"789"
     assert objects.get_tail("folder/key", 300) == b"0123456789"
+
+
+def test_an_open_object_stays_what_it_was(objects: Objects) -> None:
+    """It is read piece by piece, from any place, and a replacement does not show."""
+    objects.replace("key", b"0123456789")
+    with objects.open("key") as file:
+        objects.replace("key", b"another")
+        assert (file.read(2), file.seek(-3, os.SEEK_END), file.read()) == (b"01", 7, b"789")
+    with pytest.raises(ObjectNotFoundError, match="nothing/here: no such"):
+        objects.open("nothing/here")
+
+
+def test_an_object_can_be_made_of_a_mapped_file(objects: Objects) -> None:
+    """What is too long for memory is written from its pages."""
+    with tempfile.TemporaryFile() as file:
+        file.write(b"mapped" * 10_000)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            assert objects.create("key", data)
+            assert not objects.create("key", data)
+            objects.replace("other", data)
+    assert objects.get("key") == objects.get("other") == b"mapped" * 10_000
 
 
 def test_an_empty_object_is_an_object(objects: Objects) -> None:

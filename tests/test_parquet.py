@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -70,12 +72,45 @@ def test_what_is_encoded_is_decoded(table: pa.Table, metadata: dict[str, Any]) -
     assert parquet.is_as_written(data, "key")
 
 
-def test_columns_are_read_in_the_order_asked_for() -> None:
-    """A choice of columns comes as it was asked for; one that is not there is damage."""
-    data = parquet.encode(make_catalog(make_clips(3)), {})
-    assert parquet.decode(data, "key", ["label", "clip_id"]).column_names == ["label", "clip_id"]
+@given(tables(), st.lists(st.integers(0, 100), max_size=4), st.integers(1, 5))
+def test_a_table_in_pieces_has_the_bytes_of_the_whole(table: pa.Table, cuts: list[int], rows: int) -> None:
+    """However it is cut, and whatever a row group holds: written, digested, and read back piece by piece."""
+    edges = sorted({0, len(table), *(cut % (len(table) + 1) for cut in cuts)})
+    pieces = [table.slice(a, b - a) for a, b in pairwise(edges)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "ROW_GROUP_ROWS", rows)
+        data = parquet.encode(table, {"a": 1})
+        sink = io.BytesIO()
+        parquet.write(sink, table.schema, pieces, {"a": 1})
+        digest = parquet.digest(table.schema, pieces, {"a": 1})
+    assert sink.getvalue() == data
+    assert digest == hashlib.sha256(data).digest()
+    groups = list(parquet.Pieces(io.BytesIO(data), "key"))
+    assert [len(group) for group in groups[:-1]] == [rows] * (len(groups) - 1)
+    assert len(groups) == max(1, math.ceil(len(table) / rows))
+    assert parquet.same(pa.concat_tables(groups).replace_schema_metadata(None), table)
+
+
+def test_a_table_of_one_row_group_is_what_pyarrow_writes() -> None:
+    """The bytes of stores that were written when tables were written whole."""
+    table = make_catalog(make_clips(3))
+    ours = table.schema.with_metadata({b"us8k": b'{"a": 1}'})
+    sink = io.BytesIO()
+    pq.write_table(table.cast(ours), sink, compression="zstd", write_page_checksum=True)
+    assert parquet.encode(table, {"a": 1}) == sink.getvalue()
+
+
+def test_row_groups_tell_what_they_hold_before_they_are_read() -> None:
+    """Least and greatest of a column; some columns of a group; nothing where nothing is known."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "ROW_GROUP_ROWS", 4)
+        data = parquet.encode(pa.table({"row": range(10), "x": [None] * 10}), {})
+    pieces = parquet.Pieces(io.BytesIO(data), "key")
+    assert [pieces.bounds(number, "row") for number in range(len(pieces))] == [(0, 3), (4, 7), (8, 9)]
+    assert pieces.bounds(0, "x") is None
+    assert pieces.read(2, ["row"]).to_pydict() == {"row": [8, 9]}
     with pytest.raises(DamageError, match="key: not the Parquet"):
-        parquet.decode(data, "key", ["label", "nothing"])
+        parquet.Pieces(io.BytesIO(data[:-9]), "key")
 
 
 def test_every_flipped_bit_shows() -> None:

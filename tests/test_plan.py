@@ -17,6 +17,7 @@ from stores import (
     VERSIONS,
     Clip,
     TinyRun,
+    arrow_peak,
     calls_of,
     change,
     live,
@@ -470,6 +471,24 @@ def test_planning_takes_no_python_object_per_clip() -> None:
         return calls_of(lambda: make_plan(catalog, known, Request(VERSIONS)))
 
     assert calls(3000) == calls(100)
+
+
+def test_planning_holds_one_column_of_the_metadata_at_a_time() -> None:
+    """Sixteen columns of text are compared in the memory that two take."""
+
+    def peak(columns: int) -> int:
+        extra = {f"x{i:02d}": lambda clip: 10 * clip.clip_id for i in range(columns)}
+        clips = sorted(make_clips(3000, folds=1), key=lambda clip: clip.clip_id)
+        catalog = make_catalog(clips, extra=extra)
+        index = published = make_index(clips, states=["live"] * len(clips))
+        for name in metadata_columns(catalog)[1:]:
+            published = published.append_column(name, catalog[name])
+        nothing = PLAN_SCHEMA.append(pa.field("plan", pa.int64())).empty_table()
+        known = Known(index, nothing, published, {1: VERSIONS}, tuple(metadata_columns(catalog)))
+        assert make_plan(catalog, known, Request(VERSIONS)).nothing_to_do
+        return arrow_peak(lambda: make_plan(catalog, known, Request(VERSIONS)))
+
+    assert peak(16) < 1.1 * peak(2)
 
 
 def test_only_the_datasets_own_columns_are_published() -> None:

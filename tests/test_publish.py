@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from stores import (
     Fuse,
     KilledError,
     TinyRun,
+    arrow_peak,
     change,
     copy,
     files,
@@ -33,13 +35,24 @@ from stores import (
     without,
 )
 
-from us8k_batch.errors import ObjectNotFoundError
+from us8k_batch.errors import DamageError, ObjectNotFoundError
 from us8k_batch.objects import Objects, open_objects
+from us8k_batch.planning import snapshot
 from us8k_batch.planning.snapshot import make_publication
-from us8k_batch.store import parquet
-from us8k_batch.store.layout import ARRAY, FAILURES, GROUP, POOLED, SNAPSHOTS, numbers, plan_key, snapshot_key
+from us8k_batch.store import parquet, spool
+from us8k_batch.store.layout import (
+    ARRAY,
+    FAILURES,
+    GROUP,
+    POOLED,
+    SNAPSHOTS,
+    create_info,
+    numbers,
+    plan_key,
+    snapshot_key,
+)
 from us8k_batch.store.plans import list_plans
-from us8k_batch.store.publish import digest_publication, publish, published_id, tables_current
+from us8k_batch.store.publish import digest_publication, publish, published_id, published_rows, tables_current
 from us8k_batch.store.reader import open_store
 from us8k_batch.store.shards import array_metadata, group_metadata
 from us8k_batch.store.state import load_state, read_snapshot
@@ -421,3 +434,78 @@ def test_a_table_that_is_not_there_has_no_id(store: str) -> None:
     assert published_id(objects, POOLED) is None
     with pytest.raises(ObjectNotFoundError):
         objects.get("nothing")
+
+
+# --- tables that are longer than memory ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make everything that is done piece by piece take many pieces, each on disk."""
+    monkeypatch.setattr(snapshot, "PIECE_ROWS", 3)
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 5)
+    monkeypatch.setattr(spool, "HELD_BYTES", 1)
+
+
+def live_through(store: Path) -> None:
+    """Publish three times: of a fresh store, of a part of what changed, and of all that changed."""
+    run(store, CLIPS)
+    later = [*change(CLIPS, "c004", content="a longer sound"), *make_clips(20)[10:]]
+    tiny = TinyRun(store=str(store), clips=without(later, "c001", "gone"))
+    shards = tiny.hand_out(tiny.plan())
+    assert shards is not None
+    tiny.extract(shards[1:])
+    tiny.publish()
+    tiny.run()
+
+
+def test_a_publication_in_pieces_is_the_one_in_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_pieces: None
+) -> None:
+    """All objects, snapshots too, are the same bytes whatever memory held while they were made."""
+    live_through(tmp_path / "pieces")
+    monkeypatch.undo()
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 5)  # which shows in a table's bytes, so it is a constant
+    live_through(tmp_path / "whole")
+    assert files(tmp_path / "pieces", but=("lease",)) == files(tmp_path / "whole", but=("lease",))
+    monkeypatch.undo()
+    live_through(tmp_path / "usual")
+    for key in (POOLED, FAILURES):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(tmp_path / "pieces" / key), pd.read_parquet(tmp_path / "usual" / key)
+        )
+
+
+def test_publishing_holds_a_row_group_and_not_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six row groups more take less than half the memory of their vectors: what the footer says of each."""
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 1024)
+    monkeypatch.setattr(spool, "HELD_BYTES", 1)
+    info = make_info(replace(CONFIG, n_mfcc=40), clips_per_shard=256)
+
+    def most(n: int) -> int:
+        """Return the most bytes that publishing so many clips takes, of Arrow's and of Python's."""
+        tiny = TinyRun(store=str(tmp_path / str(n)), clips=make_clips(n), info=info)
+        create_info(tiny.objects, info)
+        tiny.extract(tiny.hand_out(tiny.plan()) or [])
+        state = tiny.state()
+        made = make_publication(tiny.catalog, state.index, gather=spool.gather)
+        tracemalloc.start()
+        try:
+            arrow = arrow_peak(
+                lambda: publish(tiny.objects, info, state, made.table, made.pending, made.metadata_columns)
+            )
+            return arrow + tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most(256)  # imports and caches
+    assert most(8192) - most(2048) < 6144 * 4 * info.vector_length / 2
+
+
+def test_the_number_of_published_rows_stands_in_the_footer(store: str, tmp_path: Path) -> None:
+    """Known without reading the table; none where nothing was published."""
+    assert (published_rows(open_objects(store), POOLED), published_rows(open_objects(store), FAILURES)) == (10, 2)
+    assert published_rows(open_objects(str(tmp_path / "nothing")), POOLED) == 0
+    open_objects(store).replace(POOLED, b"PAR1 \x05\0\0\0PAR1")
+    with pytest.raises(DamageError, match="its footer cannot be read"):
+        published_rows(open_objects(store), POOLED)

@@ -357,7 +357,7 @@ def test_a_store_that_was_made_meanwhile_with_other_parameters_is_refused(
     found = prepare(options)
     create_info(open_objects(options.store), new_info(replace(options.config, n_mfcc=4), 4))
     with pytest.raises(StoreError, match="n_mfcc is 4, but 8 was asked for"):
-        hold_and_work(options, Heard(), found, 0.0)
+        hold_and_work(options, Heard(), found.catalog, found.objects, 0.0)
 
 
 def test_a_store_that_was_filled_meanwhile_is_not_filled_again(
@@ -367,7 +367,7 @@ def test_a_store_that_was_filled_meanwhile_is_not_filled_again(
     options = make_options(dataset, tmp_path / "store", scheduler="tcp://127.0.0.1:1")
     found = prepare(options)
     runner.extract(dataset, tmp_path / "store")
-    assert hold_and_work(options, Heard(), found, 0.0).extracted == 0
+    assert hold_and_work(options, Heard(), found.catalog, found.objects, 0.0).extracted == 0
     assert_same_files(tmp_path / "store", reference)
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given
@@ -57,6 +57,11 @@ class Noting(Watched):
         """Return an object's bytes."""
         self.read.append(key)
         return super().get(key)
+
+    def open(self, key: str) -> BinaryIO:
+        """Open an object."""
+        self.read.append(key)
+        return super().open(key)
 
 
 def test_an_empty_store_holds_nothing(tiny: TinyRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +13,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import Clip, TinyRun, change, make_clips, make_info, make_result, run
 
-from us8k_batch.errors import DamageError
-from us8k_batch.objects import open_objects
+from us8k_batch.errors import DamageError, ObjectNotFoundError
+from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
-from us8k_batch.store.layout import POOLED, commit_key
-from us8k_batch.store.vectors import read_vectors
+from us8k_batch.store import vectors as vectors_module
+from us8k_batch.store.layout import POOLED, StoreInfo, commit_key
+from us8k_batch.store.vectors import Vectors
 
 INFO = make_info()
 CLIPS = [*make_clips(9), Clip(clip_id="bad", content="bad"), Clip(clip_id="late", fold=9)]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Publish a store, and commit two more shards to it; return where it is."""
+@pytest.fixture(scope="module", params=[3, parquet.ROW_GROUP_ROWS])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Publish a store in row groups of so many rows, and commit two more shards to it; return where it is."""
     store = str(tmp_path_factory.mktemp("store"))
-    run(store, CLIPS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "ROW_GROUP_ROWS", request.param)
+        run(store, CLIPS)
     tiny = TinyRun(store=store, clips=change(CLIPS, "c004", content="a longer sound"))
     shards = tiny.hand_out(tiny.plan())
     assert shards is not None
     tiny.extract(shards)
     return store
+
+
+def read_vectors(objects: Objects, info: StoreInfo, rows: np.ndarray, digests: pa.ChunkedArray) -> np.ndarray:
+    """Read the vectors of some rows at once."""
+    with Vectors(objects, info) as vectors:
+        return vectors.read(rows, digests)
 
 
 def live_rows(store: str) -> pa.Table:
@@ -82,6 +92,31 @@ def test_a_published_table_saves_reading_commits(published: TinyRun) -> None:
     for shard in range(3):
         published.objects.delete(commit_key(shard))
     np.testing.assert_array_equal(all_vectors(published), good)
+
+
+def test_a_row_group_of_which_little_is_wanted_is_not_read(
+    published: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row of twelve is taken from its commit if that is less than is worth it, else from the table."""
+    rows = published.state().index.slice(5, 1)
+    published.objects.delete(commit_key(1))
+    for worth in (12, 11):
+        monkeypatch.setattr(vectors_module, "WORTH", worth)
+        with contextlib.ExitStack() as stack:
+            if worth == 11:
+                stack.enter_context(pytest.raises(ObjectNotFoundError, match=commit_key(1)))
+            read_vectors(published.objects, INFO, rows["row"].to_numpy(), rows["digest"])
+
+
+def test_vectors_asked_for_a_few_at_a_time_are_those_of_all(published: TinyRun) -> None:
+    """In any order of the parts; a part that was read before is not asked for again."""
+    rows = published.state().index
+    with Vectors(published.objects, INFO) as vectors:
+        for shard in range(3):
+            published.objects.delete(commit_key(shard))
+        parts = [rows.slice(start, 5) for start in (5, 0, 10)]
+        read = [vectors.read(part["row"].to_numpy(), part["digest"]) for part in parts]
+    np.testing.assert_array_equal(np.concatenate([read[1], read[0], read[2]]), all_vectors(published))
 
 
 @pytest.mark.parametrize("case", ["missing", "empty", "cut off", "foreign", "other columns", "no rows"])

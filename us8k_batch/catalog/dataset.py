@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from us8k_batch.catalog.layouts import CLIP_COLUMNS, describe_clips
-from us8k_batch.catalog.listing import SEEN_SCHEMA
-from us8k_batch.catalog.locate import locate
+from us8k_batch.catalog.listing import SEEN_SCHEMA, one_array
+from us8k_batch.catalog.locate import Place, locate
 from us8k_batch.catalog.source import open_source
 from us8k_batch.catalog.unreadable import OUTSIDE
 
@@ -70,6 +70,19 @@ def open_catalog(dataset: str) -> Catalog:
     and for any other column int64, float64 or text, whichever fits every one of its values.
     """
     place = locate(dataset)
+    url, root, layout = place.url, place.root, place.layout
+    clips = _look(place)
+    del place  # with the file's bytes, and its columns as they stand there
+    order = pc.sort_indices(clips, sort_keys=[("fold", "ascending"), ("clip_id", "ascending")])
+    columns = dict(zip(clips.column_names, clips.columns, strict=True))
+    del clips
+    for name, column in columns.items():  # one after the other, so that not all are there twice
+        columns[name] = one_array(column.take(order))
+    return Catalog(url=url, root=root, layout=layout, clips=pa.table(columns))
+
+
+def _look(place: Place) -> pa.Table:
+    """Describe the clips in the order of the metadata, with what the scan saw of them."""
     clips = describe_clips(place.layout, place.metadata)
     seen = open_source(place.root).scan(clips["path"])
     outside = pc.index(seen["detail"], OUTSIDE.text).as_py()
@@ -77,5 +90,4 @@ def open_catalog(dataset: str) -> Catalog:
         raise place.metadata.refuse(outside, f"path {clips['path'][outside].as_py()!r}: {OUTSIDE.text}")
     for name in SEEN_COLUMNS:
         clips = clips.append_column(name, seen[name])
-    order = pc.sort_indices(clips, sort_keys=[("fold", "ascending"), ("clip_id", "ascending")])
-    return Catalog(url=place.url, root=place.root, layout=place.layout, clips=clips.take(order).combine_chunks())
+    return clips

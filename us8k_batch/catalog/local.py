@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
@@ -31,6 +33,10 @@ THREADS = 4
 """Folders looked at together: on a network share the answers are waited for, not computed."""
 FOLDERS_IN_HAND = 4096
 """Folders handed to the threads at once, so that memory does not grow with their number."""
+ENTRIES_IN_HAND = 16384
+"""Entries of one folder that are Python objects at a time."""
+LOOKUPS = 16
+"""Most times that a folder's names are looked up together: each time they are all hashed."""
 READABLE_BY_ALL = 0o444
 EFFECTIVE = os.access in os.supports_effective_ids
 """Whether permission can be asked for as opening a file would judge it."""
@@ -60,7 +66,7 @@ class LocalSource:
 
         def look(place: tuple[str, NDArray[np.int64]]) -> Seen:
             folder, rows = place
-            wanted = names.take(pa.array(rows)).to_pylist()
+            wanted = names.take(pa.array(rows)).cast(pa.binary())
             return retry(lambda: self._look(folder, wanted), folder, self._sleep)
 
         with ThreadPoolExecutor(THREADS) as pool:
@@ -106,31 +112,32 @@ class LocalSource:
         except OSError as error:
             raise translate(path, error) from error
 
-    def _look(self, folder: str, names: list[str]) -> Seen:
-        """Look at the clips of one folder."""
+    def _look(self, folder: str, names: Any) -> Seen:
+        """Look at the clips of one folder; a name that is not UTF-8 is none of theirs."""
         size = np.zeros(len(names), np.int64)
         mtime = np.zeros(len(names), np.int64)
         fault = np.full(len(names), FAULTS.index(MISSING), np.int16)
-        wanted = {name: place for place, name in enumerate(names)}
+        at_once = max(ENTRIES_IN_HAND, len(names) // LOOKUPS)
         real = os.path.realpath(os.path.join(self._real, folder))  # noqa: PTH118
         try:
             if not self._holds(real):
                 fault[:] = FAULTS.index(OUTSIDE)
                 return size, mtime, fault
             with os.scandir(real) as entries:
-                for entry in entries:
-                    place = wanted.get(entry.name)
-                    if place is not None:
-                        size[place], mtime[place], fault[place] = self._status(entry)
+                while part := list(itertools.islice(entries, at_once)):
+                    found = pa.array([os.fsencode(entry.name) for entry in part], pa.binary())
+                    places = pc.fill_null(pc.index_in(found, value_set=names), -1).to_numpy()
+                    for at in np.flatnonzero(places >= 0).tolist():
+                        place = places[at]
+                        size[place], mtime[place], fault[place] = self._status(part[at])
         except OSError as error:
             whole = fault_of_error(error)
             if whole is None:
                 raise translate(folder or ".", error) from error
             fault[:] = FAULTS.index(whole)
-        if len(wanted) < len(names):
-            same = np.array([wanted[name] for name in names])
-            return size[same], mtime[same], fault[same]
-        return size, mtime, fault
+        # A path may be asked for twice: all of them are as the first.
+        first = pc.index_in(names, value_set=names).to_numpy()
+        return size[first], mtime[first], fault[first]
 
     def _status(self, entry: os.DirEntry[str]) -> tuple[int, int, int]:
         try:

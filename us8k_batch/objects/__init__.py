@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from us8k_batch.objects.base import (
     NO_CREDENTIALS,
+    Data,
     ObjectInfo,
     Objects,
     lacks_credentials,
@@ -18,6 +19,7 @@ __all__ = [
     "NO_CREDENTIALS",
     "TEMPORARY",
     "BucketObjects",
+    "Data",
     "LocalObjects",
     "ObjectInfo",
     "Objects",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import obstore
 import obstore.exceptions
 
 from us8k_batch.errors import ObjectNotFoundError, StorageError
+
+Data = bytes | mmap.mmap
+"""What an object is made of: bytes in memory, or a file of ours that is mapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,16 @@ class Objects(Protocol):
     def get_tail(self, key: str, length: int) -> bytes:
         """Return an object's last `length` bytes, or all of it if it is shorter."""
 
-    def create(self, key: str, data: bytes) -> bool:
+    def open(self, key: str) -> BinaryIO:
+        """Open an object to be read piece by piece; what is read stays the same if it is replaced meanwhile."""
+
+    def create(self, key: str, data: Data) -> bool:
         """Make an object durable if none has this key; return whether it is new.
 
         If it is not new, what stands there is durable all the same.
         """
 
-    def replace(self, key: str, data: bytes) -> None:
+    def replace(self, key: str, data: Data) -> None:
         """Put an object in place of what is there, atomically and durably."""
 
     def delete(self, key: str) -> None:

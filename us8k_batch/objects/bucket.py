@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import obstore
 import obstore.exceptions
 import obstore.store
 
-from us8k_batch.errors import RequestError, StorageError
+from us8k_batch.errors import ObjectNotFoundError, RequestError, StorageError
 from us8k_batch.objects.aws import s3_options
-from us8k_batch.objects.base import ObjectInfo, lacks_credentials, read_object, storage_error
+from us8k_batch.objects.base import Data, ObjectInfo, lacks_credentials, read_object, storage_error
 from us8k_batch.objects.retry import retry
 
 Answer = TypeVar("Answer")
 
 BUCKET_SCHEMES = ("s3", "gs")
+MOST_BYTES = 5 * 1000**3
+"""Bytes that one PUT may send; S3 takes 5 GiB."""
+HELD_BYTES = 16 << 20
+"""Bytes of an open object that are held in memory; what is longer lies in a temporary file."""
 FAULTS = (OSError, obstore.exceptions.BaseError)
 """What obstore raises; some are Python's own, such as FileNotFoundError for a bucket that is not there."""
 
@@ -47,7 +52,28 @@ class BucketObjects:
             # An empty object has no range that S3 could answer with.
             return self.get(key)[-length:]
 
-    def create(self, key: str, data: bytes) -> bool:
+    def open(self, key: str) -> BinaryIO:
+        """Fetch an object with one request, piece by piece, into a temporary file."""
+        held = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115  # the caller closes it
+
+        def fetch() -> None:
+            held.seek(0)
+            held.truncate()
+            try:
+                for piece in obstore.get(self._store, key).stream():
+                    held.write(piece)
+            except (FileNotFoundError, obstore.exceptions.NotFoundError):
+                raise ObjectNotFoundError(f"{key}: no such object") from None
+
+        try:
+            self._ask(f"{key}: cannot be read", fetch)
+        except BaseException:
+            held.close()
+            raise
+        held.seek(0)
+        return cast("BinaryIO", held)
+
+    def create(self, key: str, data: Data) -> bool:
         """Send one PUT with ``If-None-Match: *``, never a multipart upload.
 
         If its answer is lost, it is sent again: then what it created is there already, and is not new.
@@ -62,11 +88,11 @@ class BucketObjects:
 
         return self._ask(f"{self.url}/{key}: cannot be created", put)
 
-    def replace(self, key: str, data: bytes) -> None:
-        """Send one PUT."""
+    def replace(self, key: str, data: Data) -> None:
+        """Send one PUT, or the parts of an object that is too long for one; it appears when the last one is there."""
         self._ask(
             f"{self.url}/{key}: cannot be written",
-            lambda: obstore.put(self._store, key, data, use_multipart=False),
+            lambda: obstore.put(self._store, key, data, use_multipart=len(data) > MOST_BYTES),
         )
 
     def delete(self, key: str) -> None:

@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import obstore.store
 
 from us8k_batch.errors import ObjectNotFoundError, RequestError
-from us8k_batch.objects.base import ObjectInfo, read_object, storage_error
+from us8k_batch.objects.base import Data, ObjectInfo, read_object, storage_error
 
 TEMPORARY = ".tmp-"
 """Prefix of a local file that is being written; a leftover one is an orphan that nothing refers to."""
@@ -60,7 +60,16 @@ class LocalObjects:
         """Return the end of a file."""
         return read_object(self.reader, key, {"range": {"suffix": length}})
 
-    def create(self, key: str, data: bytes) -> bool:
+    def open(self, key: str) -> BinaryIO:
+        """Open a file; one that is put in its place does not change what is read."""
+        try:
+            return (self.root / key).open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectNotFoundError(f"{key}: no such object") from None
+        except OSError as error:
+            raise storage_error(f"{key}: cannot be read", error) from None
+
+    def create(self, key: str, data: Data) -> bool:
         """Write to a temporary name, fsync, ``link``, fsync the folder: all or nothing, only once."""
         path = self.root / key
         if path.exists():
@@ -85,7 +94,7 @@ class LocalObjects:
             _sync_folder(path.parent)
         return True
 
-    def replace(self, key: str, data: bytes) -> None:
+    def replace(self, key: str, data: Data) -> None:
         """Write to a temporary name, fsync, rename over the old one, fsync the folder."""
         path = self.root / key
         temporary = self._write_temporary(path, data)
@@ -119,7 +128,7 @@ class LocalObjects:
             for name in names:
                 yield (Path(folder) / name).relative_to(self.root).as_posix()
 
-    def _write_temporary(self, path: Path, data: bytes) -> Path:
+    def _write_temporary(self, path: Path, data: Data) -> Path:
         _make_folder(path.parent)
         temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:

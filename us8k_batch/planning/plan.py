@@ -129,8 +129,8 @@ def make_plan(clips: pa.Table, known: Known, request: Request, hashed: pa.Table 
     resume, abandon = _settle(clips, known, request.versions)
     wanted = resolution.where(Status.NEW, Status.CHANGED, Status.RETRY, Status.REFRESH)
     compute = wanted[~np.isin(wanted, resume["place"].to_numpy())]
-    live = _published(known.published, "live")
-    named = pc.is_in(live["clip_id"], value_set=clips["clip_id"]).to_numpy()
+    live = _published_ids(known.published, "live")
+    named = pc.is_in(live, value_set=clips["clip_id"]).to_numpy()
     missing = clips["clip_id"].take(pa.array(resolution.where(Status.MISSING)))
     removed = _count_removed(known.published, clips)
     relabelled = _relabelled(clips, known, resolution)
@@ -154,7 +154,7 @@ def make_plan(clips: pa.Table, known: Known, request: Request, hashed: pa.Table 
         abandon=abandon,
         relabelled=relabelled,
         removed=removed,
-        unpublished=int((~named).sum()) + int(pc.sum(pc.is_in(missing, value_set=live["clip_id"])).as_py() or 0),
+        unpublished=int((~named).sum()) + int(pc.sum(pc.is_in(missing, value_set=live)).as_py() or 0),
         live=len(live),
         publish=tuple(reason for reason, holds in reasons.items() if holds),
     )
@@ -195,33 +195,35 @@ def _settle(clips: pa.Table, known: Known, versions: dict[str, str]) -> tuple[pa
     return pending.filter(pa.array(keep)), abandon
 
 
-def _published(published: pa.Table | None, *states: str) -> pa.Table:
+def _published_ids(published: pa.Table | None, *states: str) -> pa.ChunkedArray:
     if published is None:
-        return pa.table({"clip_id": pa.array([], pa.string())})
-    return published.filter(pc.is_in(published["state"], pa.array(states)))
+        return pa.chunked_array([], pa.string())
+    return published["clip_id"].filter(pc.is_in(published["state"], pa.array(states)))
 
 
 def _count_removed(published: pa.Table | None, clips: pa.Table) -> int:
-    there = _published(published, "live", "failed", "missing")
-    return len(there) - int(pc.sum(pc.is_in(there["clip_id"], value_set=clips["clip_id"])).as_py() or 0)
+    there = _published_ids(published, "live", "failed", "missing")
+    return len(there) - int(pc.sum(pc.is_in(there, value_set=clips["clip_id"])).as_py() or 0)
 
 
 def _relabelled(clips: pa.Table, known: Known, resolution: Resolution) -> Positions:
     returned = resolution.status == Status.RETURNED
-    if known.published is None:
+    published = known.published
+    if published is None:
         return np.flatnonzero(returned)
-    rows = _published(known.published, "live", "failed")
-    place = pc.fill_null(pc.index_in(clips["clip_id"], value_set=rows["clip_id"]), -1).to_numpy()
+    # Columns are taken one by one: together they would be the whole table once more.
+    rows = np.flatnonzero(pc.is_in(published["state"], pa.array(["live", "failed"])).to_numpy())
+    ids = published["clip_id"].take(pa.array(rows))
+    place = pc.fill_null(pc.index_in(clips["clip_id"], value_set=ids), -1).to_numpy()
     unchanged = (resolution.status == Status.UNCHANGED) & (place >= 0)
     names = metadata_columns(clips)
-    if tuple(names) != known.published_columns or rows.select(names).schema != clips.select(names).schema:
+    if tuple(names) != known.published_columns or published.select(names).schema != clips.select(names).schema:
         return np.flatnonzero(unchanged | returned)
     at = np.flatnonzero(unchanged)
+    then_at = pa.array(rows[place[at]])
     differs = np.zeros(len(clips), dtype=np.bool_)
     for name in names:
-        now = clips[name].take(pa.array(at))
-        then = rows[name].take(pa.array(place[at]))
-        differs[at] |= _differs(now, then)
+        differs[at] |= _differs(clips[name].take(pa.array(at)), published[name].take(then_at))
     return np.flatnonzero(differs | returned)
 
 
@@ -238,8 +240,8 @@ def _differs(now: pa.ChunkedArray, then: pa.ChunkedArray) -> Mask:
 
 def _missing_differ(clips: pa.Table, published: pa.Table | None) -> bool:
     columns = ["clip_id", "stage", "error", "detail"]
-    now = clips.filter(pc.is_valid(clips["error"])).select(columns)
-    then = _published(published, "missing")
+    now = clips.select(columns).filter(pc.is_valid(clips["error"]))
     if published is None:
         return len(now) > 0
-    return not now.sort_by("clip_id").equals(then.select(columns).sort_by("clip_id"))
+    then = published.select(columns).filter(pc.equal(published["state"], "missing"))
+    return not now.sort_by("clip_id").equals(then.sort_by("clip_id"))

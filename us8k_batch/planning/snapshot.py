@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from us8k_batch.planning.plan import metadata_columns
-from us8k_batch.planning.resolve import HAS_RESULT, SEEN, Status, resolve
+from us8k_batch.planning.resolve import HAS_RESULT, SEEN, Positions, Status, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,20 @@ class Publication:
     """The dataset's columns, in its order."""
 
 
-def make_publication(clips: pa.Table, index: pa.Table, hashed: pa.Table | None = None) -> Publication:
+PIECE_ROWS = 131_072
+"""Rows that are put together at a time."""
+STATES = pa.array(["superseded", "removed", "live", "failed"])
+Gather = Callable[[pa.Schema, Iterable[pa.Table]], pa.Table]
+"""Puts the pieces of a table, of one schema, together."""
+
+
+def _in_memory(schema: pa.Schema, pieces: Iterable[pa.Table]) -> pa.Table:
+    return pa.concat_tables([schema.empty_table(), *pieces]).combine_chunks()
+
+
+def make_publication(
+    clips: pa.Table, index: pa.Table, hashed: pa.Table | None = None, gather: Gather = _in_memory
+) -> Publication:
     """Decide every committed row's state, and give live rows their present metadata.
 
     Parameters
@@ -35,6 +50,8 @@ def make_publication(clips: pa.Table, index: pa.Table, hashed: pa.Table | None =
         Every committed row, ascending.
     hashed : pa.Table
         clip_id and source_sha256 of touched clips that were hashed in this run.
+    gather : callable
+        Puts the table together, which comes in pieces; in memory, if nothing else is said.
 
     Returns
     -------
@@ -43,32 +60,45 @@ def make_publication(clips: pa.Table, index: pa.Table, hashed: pa.Table | None =
     """
     resolution = resolve(clips, index, hashed)
     held = resolution.where(*HAS_RESULT)
-    rows = resolution.place[held]
     clip_of_row = np.full(len(index), -1, dtype=np.int64)
-    clip_of_row[rows] = held
+    clip_of_row[resolution.place[held]] = held
 
     failed = pc.is_valid(index["error"]).to_numpy()
-    present = clips.filter(pc.is_null(clips["error"]))
-    named = pc.is_in(index["clip_id"], value_set=present["clip_id"]).to_numpy()
-    state = np.full(len(index), "superseded", dtype=object)
-    state[resolution.is_current & ~named] = "removed"
-    state[clip_of_row >= 0] = "live"
-    state[(clip_of_row >= 0) & failed] = "failed"
+    present = clips["clip_id"].filter(pc.is_null(clips["error"]))
+    named = pc.is_in(index["clip_id"], value_set=present).to_numpy()
+    state = np.zeros(len(index), dtype=np.int8)
+    state[resolution.is_current & ~named] = 1
+    state[clip_of_row >= 0] = 2
+    state[(clip_of_row >= 0) & failed] = 3
 
-    columns = {name: index[name] for name in index.column_names}
-    columns["state"] = pa.array(state, pa.string())
+    names = metadata_columns(clips)
+    added = [clips.schema.field(name) for name in names if name != "clip_id"]
+    schema = pa.schema([*index.schema, *added]).remove_metadata()
+    missing = resolution.where(Status.MISSING)
+
+    def pieces() -> Iterator[pa.Table]:
+        for start in range(0, len(index), PIECE_ROWS):
+            part = slice(start, start + PIECE_ROWS)
+            yield _committed(index.slice(start, PIECE_ROWS), clips, clip_of_row[part], state[part], schema)
+        for start in range(0, len(missing), PIECE_ROWS):
+            yield _missing(clips.take(pa.array(missing[start : start + PIECE_ROWS])), schema)
+
+    pending = len(clips) - len(held) - len(missing)
+    return Publication(gather(schema, pieces()), pending, tuple(names))
+
+
+def _committed(
+    rows: pa.Table, clips: pa.Table, clip_of_row: Positions, state: NDArray[np.int8], schema: pa.Schema
+) -> pa.Table:
+    """Return rows of the index with their state, and what the catalog says of their clips."""
     place = pa.array(clip_of_row, mask=clip_of_row < 0)
     known = pc.is_valid(place)
+    columns = {name: rows[name] for name in rows.column_names}
+    columns["state"] = STATES.take(pa.array(state))
     for name in SEEN:
-        columns[name] = pc.if_else(known, clips[name].take(place), index[name])
-    names = metadata_columns(clips)
-    for name in names:
-        if name != "clip_id":
-            columns[name] = clips[name].take(place)
-    table = pa.table(columns)
-    missing = _missing(clips.take(pa.array(resolution.where(Status.MISSING))), table.schema)
-    pending = len(clips) - len(held) - len(missing)
-    return Publication(pa.concat_tables([table, missing]).combine_chunks(), pending, tuple(names))
+        columns[name] = pc.if_else(known, clips[name].take(place), rows[name])
+    columns |= {name: clips[name].take(place) for name in schema.names[len(rows.column_names) :]}
+    return pa.table(columns, schema=schema)
 
 
 def _missing(clips: pa.Table, schema: pa.Schema) -> pa.Table:

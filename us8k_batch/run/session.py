@@ -12,8 +12,11 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.catalog.dataset import Catalog
 from us8k_batch.cluster.connect import connect
 from us8k_batch.errors import JobError, RequestError, RunInterruptedError, StorageError, Us8kError
+from us8k_batch.objects import Objects
+from us8k_batch.planning.resolve import SEEN
 from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.preflight import Check
 from us8k_batch.run.interrupt import Stop, asked_to_stop
@@ -23,11 +26,12 @@ from us8k_batch.run.record import Tally, new_run_id, without_secrets, write_reco
 from us8k_batch.run.work import Crew, planned_shards
 from us8k_batch.shard_task import Job, Workshop
 from us8k_batch.store.commits import abandon_shard
-from us8k_batch.store.layout import StoreInfo, create_info, new_info
+from us8k_batch.store.layout import FAILURES, POOLED, StoreInfo, create_info, new_info
 from us8k_batch.store.lease import hold, this_process
 from us8k_batch.store.plans import create_plan
 from us8k_batch.store.probe import probe
-from us8k_batch.store.publish import publish
+from us8k_batch.store.publish import publish, published_rows
+from us8k_batch.store.spool import gather
 from us8k_batch.store.state import load_state
 from us8k_batch.timing import timed
 from us8k_batch.version import __version__
@@ -36,7 +40,9 @@ ROUNDS = 8
 """Times that a run looks again, because another run created a plan, or a shard was abandoned."""
 
 
-def hold_and_work(options: Options, progress: Progress, found: Prepared, started: float) -> Summary:
+def hold_and_work(
+    options: Options, progress: Progress, catalog: Catalog, objects: Objects, started: float
+) -> Summary:
     """Make sure that the store keeps its promise, take the lease, and carry the run out.
 
     Raises
@@ -44,17 +50,26 @@ def hold_and_work(options: Options, progress: Progress, found: Prepared, started
     RequestError, JobError
         As `us8k_batch.run.extract.extract` does.
     """
-    probe(found.objects)
+    probe(objects)
     run_id = new_run_id()
     try:
         with (
-            hold(found.objects, this_process(run_id), force=options.force, tell=progress.tell),
+            hold(objects, this_process(run_id), force=options.force, tell=progress.tell),
             asked_to_stop(progress.tell) as stop,
         ):
-            return _Run(options, progress, run_id, stop, found, started).carry_out()
+            # Another run may have worked on the store, or made it, until this one got the lease.
+            # No name of ours holds what is found then: the run lets go of it before it publishes.
+            return _Run(
+                options,
+                progress,
+                run_id,
+                stop,
+                look_again(options, catalog, objects, find_store(options, objects)),
+                started,
+            ).carry_out()
     except OSError as error:
         raise JobError(
-            f"{found.objects.url}: {error.strerror or error}; what is committed stays: mend the storage, "
+            f"{objects.url}: {error.strerror or error}; what is committed stays: mend the storage, "
             "then run the same command again"
         ) from error
 
@@ -80,9 +95,6 @@ class _Run:
 
     def carry_out(self) -> Summary:
         """Extract what the plan says, publish, and leave a record, whatever happens."""
-        # Another run may have worked on the store, or made it, until this one got the lease.
-        self.found = replace(self.found, info=find_store(self.options, self.found.objects))
-        self._look(again=True)
         guard_removal(self.options, self.found.plan)
         self.planned = self.found.plan.counts()
         outcome: str | None = "failed"
@@ -108,10 +120,15 @@ class _Run:
             self.progress.finish()
             if outcome is not None:
                 self._record(outcome)
+        if self.stop():
+            self._look(again=False)
+        objects = self.found.objects
         seconds = time.monotonic() - self.started
         return replace(
             summarise(self.found, self.planned, self.started),
             run_id=self.run_id,
+            live=published_rows(objects, POOLED),
+            failures=published_rows(objects, FAILURES),
             extracted=self.tally.extracted,
             failed=self.tally.failed,
             audio_seconds=round(self.tally.audio_seconds, 3),
@@ -182,7 +199,8 @@ class _Run:
         if len(plan.compute):
             wanted = pa.array(plan.compute)
             previous = state.plans[-1] if state and state.plans else None
-            created = create_plan(objects, info, previous, clips.take(wanted), versions(self.options, info.config))
+            seen = clips.select(["clip_id", *SEEN]).take(wanted)
+            created = create_plan(objects, info, previous, seen, versions(self.options, info.config))
             if created is None:
                 return None
             parts.append(created[1].select(["row", "clip_id"]))
@@ -195,11 +213,12 @@ class _Run:
         # A touched clip that was not hashed yet would look as if its result were gone.
         if info is None or len(self.found.plan.hash):
             return
+        # What was found before would take as much memory as what is there now.
+        self.found = replace(self.found, state=None)
         for _ in range(ROUNDS):
             state = load_state(objects, info)
-            made = make_publication(self.found.catalog.clips, state.index, self.hashed)
+            made = make_publication(self.found.catalog.clips, state.index, self.hashed, gather)
             if publish(objects, info, state, made.table, made.pending, made.metadata_columns):
-                self._look(again=False)
                 return
         raise JobError(f"{objects.url}: other runs keep publishing; run the same command again alone")
 

@@ -18,7 +18,7 @@ from us8k_batch.store.probe import probe
 from us8k_batch.store.publish import publish
 from us8k_batch.store.reader import Frames
 from us8k_batch.store.state import SnapshotRecord, load_state
-from us8k_batch.store.vectors import read_vectors
+from us8k_batch.store.vectors import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ def compact(path: str, new_path: str, tell: Callable[[str], None] = lambda _: No
         record, planned = _hand_out(new, info, record, wanted, versions)
         parts.append(wanted)
         tell(f"copying {len(wanted)} rows")
-        _copy(old, new, info, wanted, planned, state.end_row(info))
+        with Vectors(old, info) as vectors:
+            _copy(old, new, info, wanted, planned, vectors, state.end_row(info))
     copied = pa.concat_tables(parts).combine_chunks() if parts else kept
     snapshot_id = _publish(new, info, copied, state.published, state.snapshot)
     return Compacted(new.url, len(state.index), len(copied), snapshot_id)
@@ -104,7 +105,15 @@ def _hand_out(
     return record, planned
 
 
-def _copy(old: Objects, new: Objects, info: StoreInfo, wanted: pa.Table, planned: pa.Table, end_row: int) -> None:
+def _copy(
+    old: Objects,
+    new: Objects,
+    info: StoreInfo,
+    wanted: pa.Table,
+    planned: pa.Table,
+    pooled: Vectors,
+    end_row: int,
+) -> None:
     for start in range(0, len(wanted), info.clips_per_shard):
         rows = wanted.slice(start, info.clips_per_shard)
         shard = planned["shard"][start].as_py()
@@ -113,7 +122,7 @@ def _copy(old: Objects, new: Objects, info: StoreInfo, wanted: pa.Table, planned
         live = live.take(order)
         # A run may have stopped between a snapshot and the array's metadata, which then lack its last rows.
         frames = Frames(old, info, live, end_row)
-        vectors = read_vectors(old, info, live["row"].to_numpy(), live["digest"])
+        vectors = pooled.read(live["row"].to_numpy(), live["digest"])
         place = {row: i for i, row in enumerate(live["row"].to_pylist())}
         results = [
             _result(planned["row"][start + i].as_py(), row, place, frames, vectors)

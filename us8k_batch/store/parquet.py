@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import mmap
+import os
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,24 +22,89 @@ from us8k_batch.parquet_bounds import check_size
 
 METADATA_KEY = b"us8k"
 ROW_GROUP_ROWS = 131_072
+"""Rows of a row group: what is in memory while a table is written or read piece by piece."""
+HELD_BYTES = 16 << 20
+"""Bytes of an object that are read at once to judge what it would decode to; what is longer is mapped."""
 _FOOTER_GUESS = 1 << 16
 
 
 def encode(table: pa.Table, metadata: Mapping[str, Any]) -> bytes:
     """Return the table as Parquet: same rows and metadata, same bytes, whatever chunks it was built from."""
-    schema = table.schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.combine_chunks().cast(schema),
-        sink,
-        compression="zstd",
-        row_group_size=ROW_GROUP_ROWS,
-        write_page_checksum=True,
-    )
+    write(sink, table.schema, [table], metadata)
     return bytes(sink.getvalue())
 
 
-def decode(data: bytes, key: str, columns: Sequence[str] | None = None) -> pa.Table:
+def write(sink: Any, schema: pa.Schema, pieces: Iterable[pa.Table], metadata: Mapping[str, Any]) -> None:
+    """Write a table that comes in pieces, one row group after the other: the bytes that `encode` makes of the whole.
+
+    Parameters
+    ----------
+    sink : file-like, or an Arrow output stream
+        Left open.
+    schema : pa.Schema
+        Of every piece; its own metadata are left out.
+    pieces : iterable of pa.Table
+        Of any length.
+    metadata : mapping
+        Our JSON for the file's metadata.
+    """
+    ours = schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
+    with pq.ParquetWriter(sink, ours, compression="zstd", write_page_checksum=True) as writer:
+        for group in _row_groups(schema, pieces):
+            writer.write_table(group.combine_chunks().cast(ours), row_group_size=ROW_GROUP_ROWS)
+
+
+def digest(schema: pa.Schema, pieces: Iterable[pa.Table], metadata: Mapping[str, Any]) -> bytes:
+    """Return the sha256 of what `write` would write, without keeping it."""
+    sink = _Digest()
+    write(sink, schema, pieces, metadata)
+    return sink.sha256.digest()
+
+
+class Pieces:
+    """A Parquet file that is read row group by row group, checking every page."""
+
+    def __init__(self, file: BinaryIO, key: str) -> None:
+        """Read the footer; `key` names the object in errors.
+
+        Raises
+        ------
+        DamageError
+            If the bytes are not the Parquet that was written; so do the methods.
+        """
+        self._key = key
+        with translated(key):
+            _check_size_of(file)
+            self._file = pq.ParquetFile(file, page_checksum_verification=True)
+            self.schema: pa.Schema = self._file.schema_arrow
+            """Columns, and the file's metadata."""
+            _refuse_nonsense(self.schema.empty_table())
+
+    def __len__(self) -> int:
+        """Return the number of row groups."""
+        return int(self._file.num_row_groups)
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Read one after the other."""
+        return (self.read(number) for number in range(len(self)))
+
+    def read(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read one row group, or some columns of it."""
+        with translated(self._key):
+            table = self._file.read_row_group(number, columns=columns)
+            _refuse_nonsense(table)
+            return table
+
+    def bounds(self, number: int, column: str) -> tuple[int, int] | None:
+        """Return the least and the greatest value of a column in a row group, if the footer tells."""
+        with translated(self._key):
+            place = self._file.schema.names.index(column)
+            found = self._file.metadata.row_group(number).column(place).statistics
+            return (found.min, found.max) if found is not None and found.has_min_max else None
+
+
+def decode(data: bytes, key: str) -> pa.Table:
     """Read a table back, checking every page; `key` names the object in errors.
 
     Raises
@@ -43,15 +112,21 @@ def decode(data: bytes, key: str, columns: Sequence[str] | None = None) -> pa.Ta
     DamageError
         If the bytes are not the Parquet that was written.
     """
-    try:
+    with translated(key):
         check_size(data)
-        table = pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
-        table.validate(full=True)  # text that is no UTF-8 would be found when it is first looked at
-        if not all(table.column_names):  # and so are names
-            raise ValueError("a column has no name")
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damage(key, error) from error
+        # Four times as fast as pq.read_table on a commit.
+        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+        _refuse_nonsense(table)
     return table
+
+
+@contextlib.contextmanager
+def translated(key: str) -> Iterator[None]:
+    """Turn what pyarrow raises of an object's bytes into a `DamageError` that names it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamageError(f"{key}: not the Parquet that was written ({error}); run us8k verify") from error
 
 
 def metadata_of(table_or_schema: pa.Table | pa.Schema, key: str) -> dict[str, Any]:
@@ -85,11 +160,9 @@ def is_as_written(data: bytes, key: str) -> bool:
         If it cannot be read at all.
     """
     table = decode(data, key)
-    try:
+    with translated(key):
         again = encode(table, metadata_of(table, key))
         return again == data or _writer(again) != _writer(data)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damage(key, error) from error
 
 
 def is_written_here(data: bytes) -> bool:
@@ -100,16 +173,87 @@ def is_written_here(data: bytes) -> bool:
 
 def read_metadata(objects: Objects, key: str) -> dict[str, Any]:
     """Return our JSON from an object's footer, reading no more than its end."""
+    end = _read_end(objects, key)
+    with _footer_of(key):
+        return metadata_of(pq.read_schema(pa.BufferReader(end)), key)
+
+
+def read_length(objects: Objects, key: str) -> int:
+    """Return the number of rows from an object's footer, reading no more than its end."""
+    end = _read_end(objects, key)
+    with _footer_of(key):
+        return int(pq.read_metadata(pa.BufferReader(end)).num_rows)
+
+
+def _read_end(objects: Objects, key: str) -> bytes:
     tail = objects.get_tail(key, _FOOTER_GUESS)
     if len(tail) < 12 or tail[-4:] != b"PAR1":
         raise DamageError(f"{key}: does not end as Parquet does; run us8k verify")
     (footer,) = struct.unpack("<I", tail[-8:-4])
-    if footer + 8 > len(tail):
-        tail = objects.get_tail(key, footer + 8)
+    return tail if footer + 8 <= len(tail) else objects.get_tail(key, footer + 8)
+
+
+@contextlib.contextmanager
+def _footer_of(key: str) -> Iterator[None]:
     try:
-        return metadata_of(pq.read_schema(pa.BufferReader(tail)), key)
+        yield
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamageError(f"{key}: its footer cannot be read ({error}); run us8k verify") from error
+
+
+def _refuse_nonsense(table: pa.Table) -> None:
+    table.validate(full=True)  # text that is no UTF-8 would be found when it is first looked at
+    if not all(table.column_names):  # and so are names
+        raise ValueError("a column has no name")
+
+
+def _check_size_of(file: BinaryIO) -> None:
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if length <= HELD_BYTES:
+        check_size(file.read())
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            check_size(cast("bytes", mapped))
+    file.seek(0)
+
+
+class _Digest:
+    """A file that keeps nothing but the digest of what is written to it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self._length = 0
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        self._length += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._length
+
+    def flush(self) -> None:
+        pass
+
+
+def _row_groups(schema: pa.Schema, pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cut the pieces anew, so that every row group is full but the last; there is one even if there is no row."""
+    nothing = schema.empty_table()
+    held, n, whole = [nothing], 0, 0
+    for piece in pieces:
+        held.append(piece)
+        n += len(piece)
+        while n >= ROW_GROUP_ROWS:
+            joined = pa.concat_tables(held)
+            yield joined.slice(0, ROW_GROUP_ROWS)
+            whole, n = whole + 1, n - ROW_GROUP_ROWS
+            # Even a slice without a row would keep all that it was cut from.
+            held = [joined.slice(ROW_GROUP_ROWS) if n else nothing]
+    if n or not whole:
+        yield pa.concat_tables(held)
 
 
 def _same_numbers(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
@@ -119,10 +263,6 @@ def _same_numbers(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
         return False
     zero = pa.scalar(0, one.type)
     return bool(pc.if_else(pc.is_nan(one), zero, one).equals(pc.if_else(pc.is_nan(other), zero, other)))
-
-
-def _damage(key: str, error: Exception) -> DamageError:
-    return DamageError(f"{key}: not the Parquet that was written ({error}); run us8k verify")
 
 
 def _writer(data: bytes) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +26,7 @@ from us8k_batch.store.layout import (
 )
 from us8k_batch.store.plans import list_plans, read_record
 from us8k_batch.store.shards import array_metadata, group_metadata
+from us8k_batch.store.spool import spooled
 from us8k_batch.store.state import (
     SnapshotRecord,
     State,
@@ -30,7 +34,7 @@ from us8k_batch.store.state import (
     read_snapshot,
     settled_through,
 )
-from us8k_batch.store.vectors import read_vectors
+from us8k_batch.store.vectors import Vectors
 
 FAILURE_COLUMNS = ["clip_id", "stage", "error", "detail"]
 RESULT_COLUMNS = ["row", "n_frames", "duration", "digest"]
@@ -65,8 +69,9 @@ def publish(
     )
     if record != previous or state.published is None or not parquet.same(table, state.published):
         record = replace(record, number=record.number + 1)
-        if not objects.create(snapshot_key(record.number), parquet.encode(table, record.to_dict())):
-            return None
+        with spooled(lambda file: parquet.write(file, table.schema, [table], record.to_dict())) as snapshot:
+            if not objects.create(snapshot_key(record.number), snapshot):
+                return None
     while True:
         publish_tables(objects, info, record, table)
         newest = newest_snapshot(objects)
@@ -81,7 +86,11 @@ def publish_tables(objects: Objects, info: StoreInfo, record: SnapshotRecord, ta
     if published_id(objects, FAILURES) != record.snapshot_id:
         objects.replace(FAILURES, parquet.encode(failure_table(table), failure_metadata(record)))
     if published_id(objects, POOLED) != record.snapshot_id:
-        objects.replace(POOLED, _pooled(objects, info, record, table))
+        with (
+            Vectors(objects, info) as vectors,
+            spooled(lambda file: _write_pooled(file, info, record, table, vectors)) as pooled,
+        ):
+            objects.replace(POOLED, pooled)
     # A plan that was made meanwhile may have handed out rows that the array does not cover yet.
     _cover_all_rows(objects, info, record)
 
@@ -93,6 +102,14 @@ def published_id(objects: Objects, key: str) -> str | None:
     except (ObjectNotFoundError, DamageError):
         return None
     return value if isinstance(value, str) else None
+
+
+def published_rows(objects: Objects, key: str) -> int:
+    """Return the number of rows of a published table; 0 if nothing was published."""
+    try:
+        return parquet.read_length(objects, key)
+    except ObjectNotFoundError:
+        return 0
 
 
 def tables_current(objects: Objects, info: StoreInfo, state: State) -> bool:
@@ -117,15 +134,24 @@ def find(objects: Objects, key: str) -> bytes | None:
 
 def live_table(table: pa.Table, metadata_columns: tuple[str, ...]) -> pa.Table:
     """Return the live rows of a snapshot with the columns that are published, but for the pooled vector."""
-    live = table.filter(pc.equal(table["state"], "live"))
+    return pa.concat_tables(live_pieces(table, metadata_columns))
+
+
+def live_pieces(table: pa.Table, metadata_columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """Give the rows of `live_table`, a row group at a time, and at least an empty piece."""
     ours = ("clip_id", "fold", "label")
     others = [name for name in metadata_columns if name not in ours]
-    return live.select(["clip_id", *others, "fold", "label", *RESULT_COLUMNS])
+    wanted = table.select(["clip_id", *others, "fold", "label", *RESULT_COLUMNS])
+    live = np.flatnonzero(pc.equal(table["state"], "live").to_numpy())
+    for start in range(0, max(1, len(live)), parquet.ROW_GROUP_ROWS):
+        places = live[start : start + parquet.ROW_GROUP_ROWS]
+        first, end = (places[0], places[-1] + 1) if len(places) else (0, 0)
+        yield wanted.slice(first, end - first).take(pa.array(places - first))
 
 
 def failure_table(table: pa.Table) -> pa.Table:
     """Return what a snapshot publishes of clips without a result."""
-    return table.filter(pc.is_in(table["state"], pa.array(["failed", "missing"]))).select(FAILURE_COLUMNS)
+    return table.select(FAILURE_COLUMNS).filter(pc.is_in(table["state"], pa.array(["failed", "missing"])))
 
 
 def failure_metadata(record: SnapshotRecord) -> dict[str, Any]:
@@ -135,7 +161,7 @@ def failure_metadata(record: SnapshotRecord) -> dict[str, Any]:
 
 def pooled_metadata(info: StoreInfo, record: SnapshotRecord, table: pa.Table) -> dict[str, Any]:
     """Return what the footer of ``pooled.parquet`` says."""
-    used = pc.unique(table.filter(pc.equal(table["state"], "live"))["plan"]).to_pylist()
+    used = pc.unique(table["plan"].filter(pc.equal(table["state"], "live"))).to_pylist()
     return {
         "format": FORMAT,
         "snapshot_id": record.snapshot_id,
@@ -149,20 +175,26 @@ def pooled_metadata(info: StoreInfo, record: SnapshotRecord, table: pa.Table) ->
 
 def digest_publication(info: StoreInfo, table: pa.Table, pending: int, metadata_columns: tuple[str, ...]) -> str:
     """Return the id of a publication: hex sha256 of all that its readers see."""
+    live, failures = live_pieces(table, metadata_columns), failure_table(table)
+    first = next(live)
     parts = (
-        info.to_bytes(),
-        parquet.encode(live_table(table, metadata_columns), {"pending": pending}),
-        parquet.encode(failure_table(table), {}),
+        hashlib.sha256(info.to_bytes()).digest(),
+        parquet.digest(first.schema, itertools.chain([first], live), {"pending": pending}),
+        parquet.digest(failures.schema, [failures], {}),
     )
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _pooled(objects: Objects, info: StoreInfo, record: SnapshotRecord, table: pa.Table) -> bytes:
-    live = live_table(table, record.metadata_columns)
-    vectors = read_vectors(objects, info, live["row"].to_numpy(), live["digest"])
-    for name, values in zip(info.config.pooled_names, vectors.T, strict=True):
-        live = live.append_column(name, pa.array(values, pa.float32()))
-    return parquet.encode(live, pooled_metadata(info, record, table))
+def _write_pooled(file: BinaryIO, info: StoreInfo, record: SnapshotRecord, table: pa.Table, vectors: Vectors) -> None:
+    def with_vectors(live: pa.Table) -> pa.Table:
+        values = vectors.read(live["row"].to_numpy(), live["digest"])
+        for name, column in zip(info.config.pooled_names, values.T, strict=True):
+            live = live.append_column(name, pa.array(column, pa.float32()))
+        return live
+
+    pieces = map(with_vectors, live_pieces(table, record.metadata_columns))
+    first = next(pieces)
+    parquet.write(file, first.schema, itertools.chain([first], pieces), pooled_metadata(info, record, table))
 
 
 def _distinct(versions: list[dict[str, str]]) -> list[dict[str, str]]:

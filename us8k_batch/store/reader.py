@@ -21,6 +21,7 @@ from us8k_batch.store.chunks import Chunks
 from us8k_batch.store.commits import digest_frames, read_commit
 from us8k_batch.store.layout import FAILURES, POOLED, SNAPSHOTS, StoreInfo, numbers, read_info, split_by_shard
 from us8k_batch.store.publish import failure_table
+from us8k_batch.store.spool import gather
 from us8k_batch.store.state import in_parallel, read_snapshot
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def open_store(path: str) -> Store:
     objects = open_objects(path)
     info = read_info(objects)
     try:
-        table = _checked(parquet.decode(objects.get(POOLED), POOLED), info)
+        with objects.open(POOLED) as file:
+            pieces = parquet.Pieces(file, POOLED)
+            table = _checked(gather(pieces.schema, pieces), info)
     except ObjectNotFoundError:
         raise StoreError(
             f"{objects.url}: nothing was published here yet; run us8k extract until it is done"

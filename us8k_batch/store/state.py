@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from us8k_batch.store.layout import (
     snapshot_key,
 )
 from us8k_batch.store.plans import PlanRecord, list_plans, read_plan
+from us8k_batch.store.spool import gather
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -124,16 +125,18 @@ def newest_snapshot(objects: Objects) -> int:
 
 
 def read_snapshot(objects: Objects, number: int) -> tuple[SnapshotRecord, pa.Table]:
-    """Read a snapshot whole."""
+    """Read a snapshot; of a long one, memory holds only what is looked at."""
     key = snapshot_key(number)
-    table = parquet.decode(objects.get(key), key)
-    try:
-        record = SnapshotRecord.from_dict(number, parquet.metadata_of(table, key))
-        if not table.select(INDEX_SCHEMA.names).schema.remove_metadata().equals(INDEX_SCHEMA):
-            raise ValueError("its columns have other types")
-    except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
-        raise DamageError(f"{key}: not a snapshot of this format ({error}); run us8k verify") from error
-    return record, table.replace_schema_metadata(None)
+    with objects.open(key) as file:
+        pieces = parquet.Pieces(file, key)
+        try:
+            record = SnapshotRecord.from_dict(number, parquet.metadata_of(pieces.schema, key))
+            table = gather(pieces.schema.remove_metadata(), pieces)
+            if not table.select(INDEX_SCHEMA.names).schema.equals(INDEX_SCHEMA):
+                raise ValueError("its columns have other types")
+        except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
+            raise DamageError(f"{key}: not a snapshot of this format ({error}); run us8k verify") from error
+    return record, table
 
 
 def load_state(objects: Objects, info: StoreInfo) -> State:
@@ -158,17 +161,8 @@ def load_state(objects: Objects, info: StoreInfo) -> State:
 
     indexed = set(_shards_from(index, settled, info)) | set(abandoned)
     new = [shard for shard in committed if shard >= settled and shard not in indexed]
-    rows = []
-    planned_rows = planned["row"].to_numpy()
-    for shard, commit in zip(new, in_parallel(lambda s: read_commit(objects, info, s), new), strict=True):
-        metadata, table, digest = commit
-        if metadata.get("state") == "abandoned":
-            abandoned[shard] = digest
-        else:
-            first, last = np.searchsorted(planned_rows, np.array([shard, shard + 1]) * info.clips_per_shard)
-            seen = planned.slice(int(first), int(last - first))
-            rows.append(_index_rows(table, seen, metadata, digest, commit_key(shard)))
-    index = pa.concat_tables([index, *rows]).sort_by("row") if rows else index
+    rows = gather(INDEX_SCHEMA, _read_commits(objects, info, new, planned, abandoned))
+    index = _merge(index, rows)
     # A shard whose rows the snapshot knows is not open, even if its commit got lost: that is damage.
     closed = pa.array(sorted(indexed.union(committed)), pa.int64())
     is_open = pc.and_(
@@ -179,9 +173,8 @@ def load_state(objects: Objects, info: StoreInfo) -> State:
 
 
 def committed_rows(published: pa.Table) -> pa.Table:
-    """Return a snapshot's committed rows, without what it says of clips that have none."""
-    table = published.select(INDEX_SCHEMA.names)
-    return table.filter(pc.is_valid(table["row"])) if table["row"].null_count else table
+    """Return a snapshot's committed rows, without what it says of clips that have none; those come last."""
+    return published.select(INDEX_SCHEMA.names).slice(0, len(published) - published["row"].null_count)
 
 
 def settled_through(state: State, info: StoreInfo) -> int:
@@ -195,6 +188,37 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     """Call a function that waits for storage on every item, a few at a time, in order."""
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(function, items))
+
+
+def _read_commits(
+    objects: Objects, info: StoreInfo, shards: list[int], planned: pa.Table, abandoned: dict[int, str]
+) -> Iterator[pa.Table]:
+    """Read commits, some at a time: the rows of those that are no abandonment; others are added to `abandoned`."""
+    planned_rows = planned["row"].to_numpy()
+
+    def read(shard: int) -> pa.Table:
+        metadata, table, digest = read_commit(objects, info, shard)
+        if metadata.get("state") == "abandoned":
+            abandoned[shard] = digest
+            return INDEX_SCHEMA.empty_table()
+        first, last = np.searchsorted(planned_rows, np.array([shard, shard + 1]) * info.clips_per_shard)
+        seen = planned.slice(int(first), int(last - first))
+        return _index_rows(table, seen, metadata, digest, commit_key(shard))
+
+    at_once = max(1, parquet.ROW_GROUP_ROWS // info.clips_per_shard)
+    for start in range(0, len(shards), at_once):
+        yield pa.concat_tables(in_parallel(read, shards[start : start + at_once]))
+
+
+def _merge(old: pa.Table, new: pa.Table) -> pa.Table:
+    """Put two tables together whose rows ascend, without copying them."""
+    place = np.searchsorted(old["row"].to_numpy(), new["row"].to_numpy())
+    starts = np.flatnonzero(np.diff(place, prepend=-1)).tolist()
+    parts, taken = [], 0
+    for start, end in zip(starts, [*starts[1:], len(new)][: len(starts)], strict=True):
+        parts += [old.slice(taken, place[start] - taken), new.slice(start, end - start)]
+        taken = place[start]
+    return pa.concat_tables([*parts, old.slice(taken)])
 
 
 def _join_plans(plans: list[tuple[int, pa.Table]]) -> pa.Table:

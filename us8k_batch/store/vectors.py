@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,69 +18,98 @@ from us8k_batch.store.commits import read_commit
 from us8k_batch.store.layout import POOLED, StoreInfo, commit_key, split_by_shard
 from us8k_batch.store.state import in_parallel
 
-
-def read_vectors(
-    objects: Objects, info: StoreInfo, rows: NDArray[np.int64], digests: pa.ChunkedArray
-) -> NDArray[np.float32]:
-    """Read the pooled vectors of some rows.
-
-    Parameters
-    ----------
-    objects, info
-        The store.
-    rows : int64 array, shape (n,)
-        Rows along the clip axis, ascending.
-    digests : pa.ChunkedArray of str
-        Digest of each row's frames; a published vector is taken only if its row has the same one.
-
-    Returns
-    -------
-    float32 array, shape (n, vector_length)
-
-    Raises
-    ------
-    DamageError
-        If a commit does not hold a row that it should.
-    """
-    vectors = np.empty((len(rows), info.vector_length), dtype=np.float32)
-    wanted = np.ones(len(rows), dtype=np.bool_)
-    # A damaged or missing table costs reading more commits, no more.
-    with contextlib.suppress(ObjectNotFoundError, DamageError):
-        _take_published(objects, info, rows, digests, vectors, wanted)
-    left = np.flatnonzero(wanted)
-
-    def fill(part: tuple[int, int, int]) -> None:
-        shard, start, end = part
-        group = left[start:end]
-        _, commit, _ = read_commit(objects, info, shard)
-        at = rows[group] - shard * info.clips_per_shard
-        if at[-1] >= len(commit) or commit["pooled"].take(pa.array(at)).null_count:
-            raise DamageError(f"{commit_key(shard)}: has no result for a live row; run us8k verify")
-        values = commit["pooled"].combine_chunks().take(pa.array(at)).flatten()
-        vectors[group] = values.to_numpy().reshape(len(group), info.vector_length)
-
-    in_parallel(fill, split_by_shard(rows[left], info.clips_per_shard))
-    return vectors
+WORTH = 16
+"""A row group of the published table is read if one in so many of its rows is wanted; else commits cost less."""
 
 
-def _take_published(
-    objects: Objects,
-    info: StoreInfo,
-    rows: NDArray[np.int64],
-    digests: pa.ChunkedArray,
-    vectors: NDArray[np.float32],
-    wanted: NDArray[np.bool_],
-) -> None:
-    names = info.config.pooled_names
-    table = parquet.decode(objects.get(POOLED), POOLED, ["row", "digest", *names])
-    if table.column_names != ["row", "digest", *names]:
-        return
-    place = np.searchsorted(table["row"].to_numpy(), rows)
-    place[place == len(table)] = 0
-    if not len(table):
-        return
-    taken = table.take(pa.array(place))
-    same = (taken["row"].to_numpy() == rows) & pc.equal(taken["digest"], digests).to_numpy()
-    for i, name in enumerate(names):
-        vectors[same, i] = taken[name].to_numpy()[same]
-    wanted[same] = False
+class Vectors:
+    """Reads pooled vectors, some rows at a time; holds one row group of the published table."""
+
+    def __init__(self, objects: Objects, info: StoreInfo) -> None:
+        self._objects = objects
+        self._info = info
+        self._names = ["row", "digest", *info.config.pooled_names]
+        self._open = contextlib.ExitStack()
+        self._published: parquet.Pieces | None = None
+        self._held: tuple[int, pa.Table] = (-1, None)
+        # A damaged or missing table costs reading more commits, no more.
+        with contextlib.suppress(ObjectNotFoundError, DamageError):
+            published = parquet.Pieces(self._open.enter_context(objects.open(POOLED)), POOLED)
+            if set(self._names) <= set(published.schema.names):
+                self._published = published
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the published table."""
+        self._open.close()
+
+    def read(self, rows: NDArray[np.int64], digests: pa.ChunkedArray) -> NDArray[np.float32]:
+        """Read the pooled vectors of some rows.
+
+        Parameters
+        ----------
+        rows : int64 array, shape (n,)
+            Rows along the clip axis, ascending.
+        digests : pa.ChunkedArray of str
+            Digest of each row's frames; a published vector is taken only if its row has the same one.
+
+        Returns
+        -------
+        float32 array, shape (n, vector_length)
+
+        Raises
+        ------
+        DamageError
+            If a commit does not hold a row that it should.
+        """
+        vectors = np.empty((len(rows), self._info.vector_length), dtype=np.float32)
+        wanted = np.ones(len(rows), dtype=np.bool_)
+        with contextlib.suppress(DamageError):
+            self._take_published(rows, digests, vectors, wanted)
+        self._take_committed(rows, vectors, np.flatnonzero(wanted))
+        return vectors
+
+    def _take_published(
+        self,
+        rows: NDArray[np.int64],
+        digests: pa.ChunkedArray,
+        vectors: NDArray[np.float32],
+        wanted: NDArray[np.bool_],
+    ) -> None:
+        if self._published is None:
+            return
+        for number in range(len(self._published)):
+            first, last = self._published.bounds(number, "row") or (0, -1)
+            start, end = np.searchsorted(rows, [first, last + 1])
+            if (end - start) * WORTH <= last - first or start == end:
+                continue
+            if self._held[0] != number:
+                self._held = (number, self._published.read(number, self._names))
+            table = self._held[1]
+            place = np.searchsorted(table["row"].to_numpy(), rows[start:end])
+            place[place == len(table)] = 0
+            taken = table.take(pa.array(place))
+            alike = pc.equal(taken["digest"], digests.slice(start, end - start)).to_numpy()
+            same = (taken["row"].to_numpy() == rows[start:end]) & alike
+            for i, name in enumerate(self._names[2:]):
+                vectors[start:end, i][same] = taken[name].to_numpy()[same]
+            wanted[start:end][same] = False
+
+    def _take_committed(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], left: NDArray[np.int64]) -> None:
+        info = self._info
+
+        def fill(part: tuple[int, int, int]) -> None:
+            shard, start, end = part
+            group = left[start:end]
+            _, commit, _ = read_commit(self._objects, info, shard)
+            at = rows[group] - shard * info.clips_per_shard
+            if at[-1] >= len(commit) or commit["pooled"].take(pa.array(at)).null_count:
+                raise DamageError(f"{commit_key(shard)}: has no result for a live row; run us8k verify")
+            values = commit["pooled"].combine_chunks().take(pa.array(at)).flatten()
+            vectors[group] = values.to_numpy().reshape(len(group), info.vector_length)
+
+        in_parallel(fill, split_by_shard(rows[left], info.clips_per_shard))
