@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Dozens of processes are started, and where this is set, each of them compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: audit fuzz test-newest demo test test-browser chaos lint bench bench-kernel lock clean
+.PHONY: audit fuzz test-newest demo test test-browser chaos lint bench bench-kernel bench-scale lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
@@ -67,6 +67,9 @@ test-newest:  ## the golden store, read by the newest zarr, xarray and pyarrow o
 		$(VENV)-newest/bin/python -m pip install --quiet --upgrade zarr xarray pyarrow && \
 		$(VENV)-newest/bin/python tests/read_plainly.py tests/golden/store; \
 	fi
+
+bench-scale: $(VENV)/.dev  ## plan, submit, publish and read at 100,000 and a million clips, without audio; 15 minutes
+	$(BIN)/python -W ignore benchmarks/bench_scale.py
 
 lock: $(VENV)/.dev  ## write the lock anew after a change of dependencies
 	$(BIN)/python .ci/lock.py
