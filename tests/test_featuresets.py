@@ -12,7 +12,7 @@ from feature_stores import CONFIG, make_features_store
 from numpy.typing import NDArray
 
 from us8k_batch.errors import RequestError, StoreError
-from us8k_batch.store.reader import Frames
+from us8k_batch.store.frames import Frames
 from us8k_batch.training.data import Dataset, load_dataset
 from us8k_batch.training.featuresets import FEATURE_SETS, load_features, parse_statistics, pooled_batches
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from us8k_batch.reporting.report import Report
     from us8k_batch.run.describe import Description
     from us8k_batch.run.options import Options, Summary
-    from us8k_batch.shard_task import ShardReport
     from us8k_batch.training.train import Trained
 
 Place = str | PathLike[str]
@@ -54,8 +53,8 @@ def extract(
     engine : str
         ``auto``, or ``librosa`` for the reference itself.
     retry_failed, refresh_versions, allow_removal, force : bool
-        As the options of ``us8k extract``: try failed clips again; compute again what other library versions made;
-        unpublish more than a tenth of the live clips; take the store over from another run.
+        Try failed clips again; compute again what other library versions made; unpublish more than a tenth of the
+        live clips; take the store over from another run.
     max_failures : int or str, optional
         Stop after so many failed clips, or a share such as ``"5%"``.
     workers : int, optional
@@ -87,6 +86,7 @@ def extract(
     0
     """
     from us8k_batch.run.extract import extract as run
+    from us8k_batch.run.options import Lines
 
     options = _options(
         dataset,
@@ -102,7 +102,7 @@ def extract(
         where={"scheduler": scheduler, "scheduler_file": scheduler_file, "spec": cluster},
         workers=workers,
     )
-    return run(options, _Told(tell))
+    return run(options, Lines(tell or _say_nothing))
 
 
 def plan(
@@ -143,15 +143,8 @@ def plan(
     """
     from us8k_batch.run.describe import describe
 
-    options = _options(
-        dataset,
-        store,
-        features,
-        clips_per_shard=clips_per_shard,
-        engine=engine,
-        retry_failed=retry_failed,
-        refresh_versions=refresh_versions,
-    )
+    how = {"retry_failed": retry_failed, "refresh_versions": refresh_versions}
+    options = _options(dataset, store, features, clips_per_shard=clips_per_shard, engine=engine, **how)
     return describe(options, explain)
 
 
@@ -270,25 +263,6 @@ def report(
         dataset=None if dataset is None else fspath(dataset),
         say=tell or _say_nothing,
     )
-
-
-class _Told:
-    """Progress for whoever wants lines, or nothing."""
-
-    def __init__(self, tell: Tell | None) -> None:
-        self._tell = tell or _say_nothing
-
-    def tell(self, message: str) -> None:
-        self._tell(message)
-
-    def start(self, clips: int) -> None:
-        self._tell(f"extracting {clips} clips")
-
-    def advance(self, report: ShardReport) -> None:
-        """Shards are too many to tell of each."""
-
-    def finish(self) -> None:
-        """Nothing is left open."""
 
 
 def _say_nothing(_message: str) -> None:

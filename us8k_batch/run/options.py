@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,6 +81,27 @@ class Progress(Protocol):
 
     def finish(self) -> None:
         """Stop counting."""
+
+
+class Lines:
+    """Progress for whoever wants lines, of the whole and not of each shard."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def tell(self, message: str) -> None:
+        """Say one line."""
+        self._tell(message)
+
+    def start(self, clips: int) -> None:
+        """Say how many clips there are."""
+        self._tell(f"extracting {clips} clips")
+
+    def advance(self, report: ShardReport) -> None:
+        """Say nothing: shards are too many."""
+
+    def finish(self) -> None:
+        """Leave nothing open."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from us8k_batch.errors import DamageError, Failure, StoreError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store.commits import ClipResult, Outcome, commit_shard
+from us8k_batch.store.frames import Frames
 from us8k_batch.store.layout import LEASE, StoreInfo, create_info, find_info, read_info
 from us8k_batch.store.plans import PlanRecord, create_plan, read_plan
 from us8k_batch.store.probe import probe
 from us8k_batch.store.publish import publish
-from us8k_batch.store.reader import Frames
 from us8k_batch.store.state import SnapshotRecord, load_state
 from us8k_batch.store.vectors import Vectors
 

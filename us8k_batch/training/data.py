@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import StoreError
-from us8k_batch.store.reader import Frames, Store, open_store
+from us8k_batch.store.frames import Frames
+from us8k_batch.store.reader import Store, open_store
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

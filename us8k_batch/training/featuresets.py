@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from us8k_batch.errors import DamageError, ObjectNotFoundError, RequestError
 from us8k_batch.objects import LocalObjects
 from us8k_batch.store import parquet
-from us8k_batch.store.reader import Frames
+from us8k_batch.store.frames import Frames
 from us8k_batch.training.data import Dataset, refuse_not_finite
 from us8k_batch.training.statistics import STATISTICS, column_names, describe
 
