@@ -143,7 +143,7 @@ def plan(
     """
     from us8k_batch.run.describe import describe
 
-    how = {"retry_failed": retry_failed, "refresh_versions": refresh_versions}
+    how: dict[str, Any] = {"retry_failed": retry_failed, "refresh_versions": refresh_versions}
     options = _options(dataset, store, features, clips_per_shard=clips_per_shard, engine=engine, **how)
     return describe(options, explain)
 
