@@ -13,7 +13,7 @@ from zarr.codecs import ZstdCodec
 from zarr.registry import register_codec
 
 from us8k_batch.store.layout import SHARD_BYTES
-from us8k_batch.store.zstd import read_header
+from us8k_batch.store.zstd import HEADER_BYTES, read_header
 
 
 class _BoundedZstd(Zstd):  # type: ignore[misc]
@@ -21,7 +21,7 @@ class _BoundedZstd(Zstd):  # type: ignore[misc]
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """Decode one chunk."""
-        content = read_header(bytes(memoryview(buf).cast("B")[:32])).content
+        content = read_header(bytes(memoryview(buf).cast("B")[:HEADER_BYTES])).content
         if content is None or content > SHARD_BYTES:
             raise ValueError(f"a chunk promises {content} bytes, expected at most {SHARD_BYTES}")
         return super().decode(buf, out)

@@ -16,11 +16,13 @@ from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects, read_ranges
 from us8k_batch.store.layout import ARRAY, DOCUMENT_BYTES, StoreInfo, shard_key
 from us8k_batch.store.shards import array_metadata
+from us8k_batch.store.zstd import HEADER_BYTES, read_header
 
 INDEXES = 4096
 """Shards whose index is kept: 260 bytes each at the usual sizes."""
 FETCH_BYTES = 8 << 20
 """Encoded chunks of a shard that are held at a time, in bytes, unless one is larger."""
+_NO_CHUNK = (1 << 64) - 1
 _ENTRY = 16
 """Bytes of a chunk's offset and length."""
 
@@ -45,8 +47,8 @@ class Chunks:
         self._n_rows = n_rows
         self._codec = Zstd(checksum=True)
         # What zstd makes, at most, of values that it cannot compress.
-        values = 4 * info.clips_per_chunk * info.config.n_mfcc * info.frames
-        self._most = values + values // 128 + 1024
+        self._size = 4 * info.clips_per_chunk * info.config.n_mfcc * info.frames
+        self._most = self._size + self._size // 128 + 1024
 
     def n_rows(self) -> int:
         """Return the length of the array's clip axis; read once, if it was not given.
@@ -87,6 +89,9 @@ class Chunks:
 
     def _take(self, chunk: int, data: Any, at: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         """Decode one chunk into the rows that are wanted of it; its checksum is verified on the way."""
+        promised = read_header(bytes(memoryview(data)[:HEADER_BYTES])).content
+        if promised != self._size:  # the codec would take as much memory as it is told
+            raise DamageError(f"chunk {chunk} promises {promised} bytes, expected {self._size}")
         step = self._info.clips_per_chunk
         first, last = np.searchsorted(at, (chunk * step, (chunk + 1) * step))
         places = at[first:last] - chunk * step
@@ -106,8 +111,10 @@ class Chunks:
         ranges = []
         for chunk in wanted.tolist():
             start, length = index[chunk].tolist()
-            if length > self._most:  # also where there is no chunk: all ones
+            if start == length == _NO_CHUNK:
                 raise DamageError(f"{key}: chunk {chunk} is missing")
+            if length > self._most:
+                raise DamageError(f"{key}: chunk {chunk} has {length} bytes, expected at most {self._most}")
             ranges.append((start, start + length))
         return read_ranges(self._objects.reader, key, ranges)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 MAGIC = bytes.fromhex("28b52ffd")
 """First bytes of a frame (RFC 8878, section 3.1.1)."""
+HEADER_BYTES = 32
+"""More than any header has."""
 
 
 @dataclass(frozen=True, slots=True)
