@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 5.0
 """Least time between two plain lines."""
+WIDE = 140
+"""Columns of a terminal that has room for the stages too."""
 _STAGES = {
     "start": "starting", "read": "reading", "sha256": "hashing", "wait": "computing", "encode": "encoding",
     "write": "writing", "commit": "committing",
@@ -50,14 +52,17 @@ class TerminalProgress:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+            console = Console(stderr=True)
+            # On a narrow terminal what is done and what failed come first.
+            stages = [TextColumn("{task.fields[stages]}", style="dim")] if console.width >= WIDE else []
             self._bar = Progress(
                 TextColumn("extracting"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]:.0f} clips/s, {task.fields[failed]} failed"),
-                TextColumn("{task.fields[stages]}", style="dim"),
+                *stages,
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=console,
             )
             self._bar.add_task("extract", total=clips, rate=0.0, failed=0, stages="")
             self._bar.start()
