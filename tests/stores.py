@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import sys
@@ -269,6 +270,21 @@ def run(store: str | Path, clips: list[Clip], **options: Any) -> TinyRun:
     done = TinyRun(store=str(store), clips=clips, **options)
     done.run()
     return done
+
+
+def make_history(folder: Path, clips: list[Clip]) -> Path:
+    """Make a store of clips `c003`, `c004`, `gone` and others, with a past.
+
+    It has superseded rows, an abandoned shard, failures if there are any, and three snapshots.
+    """
+    run(folder, without(clips, "gone"))
+    changed = change(clips, "c003", content="a longer sound")
+    with contextlib.suppress(KilledError):
+        fuse = Fuse(2, stop, uses=WRITES)  # after its plan
+        TinyRun(store=str(folder), clips=change(clips, "c004", content="longer and longer"), watch=fuse).run()
+    run(folder, changed)
+    run(folder, clips)
+    return folder
 
 
 def copy(store: str | Path, target: str | Path) -> str:

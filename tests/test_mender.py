@@ -22,11 +22,11 @@ from stores import (
     live,
     make_catalog,
     make_clips,
+    make_history,
     make_info,
     run,
     stamps,
     stop,
-    without,
 )
 
 from us8k_batch.errors import StorageError
@@ -77,15 +77,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a store with a history: superseded rows, an abandoned shard, failures, three snapshots."""
-    folder = tmp_path_factory.mktemp("base") / "store"
-    run(folder, without(CLIPS, "gone"))
-    changed = change(CLIPS, "c003", content="a longer sound")
-    with contextlib.suppress(KilledError):
-        fuse = Fuse(2, stop, uses=WRITES)  # after its plan
-        TinyRun(store=str(folder), clips=change(CLIPS, "c004", content="longer and longer"), watch=fuse).run()
-    run(folder, changed)
-    run(folder, CLIPS)
-    return folder
+    return make_history(tmp_path_factory.mktemp("base") / "store", CLIPS)
 
 
 @pytest.fixture
