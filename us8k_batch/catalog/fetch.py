@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 import pyarrow.compute as pc
 
@@ -58,8 +58,8 @@ class Fetched:
         return asdict(self)
 
 
-class Telling:
-    """Told how a download gets on; does nothing."""
+class Telling(Protocol):
+    """Where a download tells how it gets on."""
 
     def start(self, what: str, total: int) -> None:
         """Begin to count bytes or files."""

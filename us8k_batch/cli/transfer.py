@@ -6,7 +6,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from us8k_batch.catalog.fetch import Telling
 from us8k_batch.cli.base import Output
 from us8k_batch.cli.progress import LINE_SECONDS
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-class TerminalTransfer(Telling):
+class TerminalTransfer:
     """Tells a person how a download gets on, on stderr."""
 
     def __init__(self, output: Output) -> None:
