@@ -477,8 +477,8 @@ def test_a_publication_in_pieces_is_the_one_in_one_piece(
 
 
 def test_publishing_holds_a_row_group_and_not_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six row groups more take less than half the memory of their vectors: what the footer says of each."""
-    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 1024)
+    """24 row groups more take less than half the memory of their vectors: what the footer says of each."""
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 256)
     monkeypatch.setattr(spool, "HELD_BYTES", 1)
     info = make_info(replace(CONFIG, n_mfcc=40), clips_per_shard=256)
 

@@ -79,14 +79,24 @@ def read_header(data: bytes) -> Header:
 
 
 class SeekableBytes(io.BytesIO):
-    """Bytes in memory that stay where they are when asked to seek before their start, as a C library may."""
+    """Bytes in memory that answer a C library's seek to before their start as a file does: -1, and nothing moves."""
+
+    _refused = False
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move, unless it would be before the start."""
         try:
             return super().seek(offset, whence)
         except ValueError:
-            return self.tell()
+            self._refused = True
+            return -1
+
+    def tell(self) -> int:
+        """Return the position; -1 right after a seek that was refused, since soundfile asks here how it went."""
+        if self._refused:
+            self._refused = False
+            return -1
+        return super().tell()
 
 
 def _missing(file: soundfile.SoundFile, data: bytes) -> str | None:

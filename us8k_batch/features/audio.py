@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from us8k_batch.catalog.headers import SeekableBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.clip_errors import (
     EmptyClipError,
@@ -269,7 +269,7 @@ def _samples_allowed(header: Header, config: FeatureConfig) -> int | None:
 
 def _open(data: FileBytes) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(io.BytesIO(data))
+        return soundfile.SoundFile(SeekableBytes(data))
     except soundfile.SoundFileError as error:
         raise _not_decodable(error) from None
 
@@ -279,7 +279,7 @@ def _header(file: soundfile.SoundFile) -> Header:
 
 
 def _not_decodable(error: Exception) -> Exception:
-    # error_string, because str(error) holds the address of the BytesIO: failures must be the same in every run.
+    # error_string, because str(error) holds the address of the bytes: failures must be the same in every run.
     reason = getattr(error, "error_string", None) or type(error).__name__
     if "malloc" in reason:
         return MemoryError(reason)
