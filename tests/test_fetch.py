@@ -92,12 +92,13 @@ def test_a_small_disk_is_refused_before_the_download(tmp_path: Path) -> None:
 
 
 def test_an_archive_of_something_else_leaves_nothing(tmp_path: Path) -> None:
-    """The right checksum, but not a dataset: exit 1, and no half dataset."""
+    """The right checksum, but not a dataset: exit 1, what to do about it, and no half dataset."""
     other = make_archive()[:200]
     with serve(other) as served:
         done = run(tmp_path, served.url, "--md5", hashlib.md5(other, usedforsecurity=False).hexdigest())
     assert done.exit_code == 1
-    assert "not the archive that was expected" in done.stderr
+    assert f"{TOP}.tar.gz: not the archive that was expected" in done.stderr
+    assert "remove it and run the same command again" in done.stderr
     assert not (tmp_path / TOP).exists()
     assert not (tmp_path / f"{TOP}.unpacking").exists()
 

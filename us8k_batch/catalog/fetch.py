@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from us8k_batch.catalog import download
@@ -94,10 +95,11 @@ def fetch(folder: str, telling: Telling, *, url: str = URL, md5: str = MD5, keep
     """
     root = Path(folder).absolute()
     dataset = root / TOP
+    genuine = load_genuine()
     if dataset.exists():
-        return _present(dataset)
+        return _present(dataset, genuine)
     archive = root / f"{TOP}.tar.gz"
-    room = _clip_bytes() + _SPARE
+    room = _bytes_of(genuine) + _SPARE
     if not archive.exists():
         remote = download.look(url)
         _refuse_small_disk(root, remote.size - download.bytes_there(remote, archive), room)
@@ -110,13 +112,13 @@ def fetch(folder: str, telling: Telling, *, url: str = URL, md5: str = MD5, keep
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir()
-    telling.start("unpacking", len(load_genuine()))
+    telling.start("unpacking", len(genuine))
     try:
         with archive.open("rb") as file:
             unpacked = list(_counted(unpack(file, TOP, partial, room), telling))
-    except JobError:
+    except JobError as error:
         shutil.rmtree(partial)
-        raise
+        raise JobError(f"{error}; remove it and run the same command again") from error
     finally:
         telling.finish()
     clips = [one for one in unpacked if one.path.startswith("audio/")]
@@ -127,7 +129,9 @@ def fetch(folder: str, telling: Telling, *, url: str = URL, md5: str = MD5, keep
     partial.rename(dataset)
     if not keep_archive:
         archive.unlink()
-    return Fetched(str(dataset), len(clips), _n_genuine(clips), sum(clip.size for clip in clips), was_there=False)
+    return Fetched(
+        str(dataset), len(clips), _n_genuine(clips, genuine), sum(clip.size for clip in clips), was_there=False
+    )
 
 
 def fetch_taste(folder: str, telling: Telling, clips: int, *, url: str = URL) -> Fetched:
@@ -151,13 +155,14 @@ def fetch_taste(folder: str, telling: Telling, clips: int, *, url: str = URL) ->
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
+    genuine = load_genuine()
     telling.start("unpacking", clips)
     try:
         with contextlib.closing(download.stream(url)) as pieces:
             archive = cast(IO[bytes], io.BufferedReader(_Pieces(pieces)))
-            unpacked = unpack(archive, TOP, partial, _clip_bytes() + _SPARE, only="audio/")
+            unpacked = unpack(archive, TOP, partial, _bytes_of(genuine) + _SPARE, only="audio/")
             found = list(islice(_counted(unpacked, telling), clips))
-        if _n_genuine(found) < len(found) or not found:
+        if _n_genuine(found, genuine) < len(found) or not found:
             raise JobError(f"{url}: its clips are not those of {TOP}; expected {URL}")
         _write_manifest(partial / "manifest.csv", found)
     except BaseException:
@@ -191,9 +196,8 @@ class _Pieces(io.RawIOBase):
         return n
 
 
-def _present(dataset: Path) -> Fetched:
+def _present(dataset: Path, genuine: pa.Table) -> Fetched:
     """Look whether all clips are there, by their sizes."""
-    genuine = load_genuine()
     missing, size = 0, 0
     for path, expected in zip(genuine["path"].to_pylist(), genuine["size"].to_pylist(), strict=True):
         try:
@@ -219,8 +223,8 @@ def _refuse_small_disk(root: Path, to_download: int, to_unpack: int) -> None:
         )
 
 
-def _clip_bytes() -> int:
-    return int(pc.sum(load_genuine()["size"]).as_py())
+def _bytes_of(genuine: pa.Table) -> int:
+    return int(pc.sum(genuine["size"]).as_py())
 
 
 def _counted(unpacked: Iterator[Unpacked], telling: Telling) -> Iterator[Unpacked]:
@@ -229,10 +233,9 @@ def _counted(unpacked: Iterator[Unpacked], telling: Telling) -> Iterator[Unpacke
         yield one
 
 
-def _n_genuine(clips: list[Unpacked]) -> int:
-    table = load_genuine()
-    genuine = dict(zip(table["path"].to_pylist(), table["sha256"].to_pylist(), strict=True))
-    return sum(genuine.get(clip.path) == clip.sha256 for clip in clips)
+def _n_genuine(clips: list[Unpacked], genuine: pa.Table) -> int:
+    digests = dict(zip(genuine["path"].to_pylist(), genuine["sha256"].to_pylist(), strict=True))
+    return sum(digests.get(clip.path) == clip.sha256 for clip in clips)
 
 
 def _write_manifest(file: Path, clips: list[Unpacked]) -> None:
