@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from moto.server import ThreadedMotoServer
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ S3_ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-settings.register_profile("us8k", deadline=None)  # the first example pays for imports, and machines are shared
+settings.register_profile(
+    "us8k",
+    deadline=None,  # the first example pays for imports, and machines are shared
+    phases=set(Phase) - {Phase.explain},  # for which every line that runs is traced, in case that something fails
+)
 settings.load_profile("us8k")
 
 
