@@ -326,7 +326,7 @@ class RunServer:
     context: Any = field(default_factory=lambda: multiprocessing.get_context("forkserver"))
 
     def __post_init__(self) -> None:
-        self.context.set_forkserver_preload(["__main__", "failpoints"])
+        self.context.set_forkserver_preload(["__main__", "ready_for_runs"])
         changed = {"PYTHONPATH": python_path(), **ENVIRONMENT}
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
