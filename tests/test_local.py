@@ -238,19 +238,48 @@ def test_reading_leaves_no_descriptor_open(dataset):
 
 
 def test_a_folder_that_becomes_a_link_while_a_clip_is_opened_is_noticed(dataset, monkeypatch):
-    """Between the look at the path and the opening the folder is exchanged: what was opened is looked at again."""
+    """What was found says itself where it is, whatever its path leads to by then."""
     beside = dataset.parent / "beside"
     beside.mkdir()
     (beside / "a.wav").write_bytes(b"a secret")
-    source, resolve = LocalSource(str(dataset)), os.path.realpath
+    source, opened = LocalSource(str(dataset)), os.open
 
-    def resolve_then_exchange(path):
-        real = resolve(path)
-        if real.endswith("audio/a.wav"):
+    def exchange_then_open(path, flags):
+        if path.endswith("audio/a.wav"):
             (dataset / "audio").rename(dataset / "was")
             (dataset / "audio").symlink_to(beside)
-        return real
+        return opened(path, flags)
 
-    monkeypatch.setattr(os.path, "realpath", resolve_then_exchange)
+    monkeypatch.setattr(os, "open", exchange_then_open)
     with pytest.raises(OutsideRootError, match="leads out of the dataset"):
         source.read("audio/a.wav", 100)
+
+
+def test_what_is_outside_is_not_even_opened(dataset, monkeypatch):
+    """Nor what is no regular file: opening a device can rewind a tape."""
+    (dataset / "audio/out.wav").symlink_to("/dev/zero")
+    os.mkfifo(dataset / "audio/pipe.wav")
+    used, opened = [], os.open
+
+    def open_and_note(path, flags):
+        used.append(flags)
+        return opened(path, flags)
+
+    monkeypatch.setattr(os, "open", open_and_note)
+    source = LocalSource(str(dataset))
+    for name in ("out", "pipe"):
+        with pytest.raises(ClipError):
+            source.read(f"audio/{name}.wav", 100)
+    assert used == [local.FINDING] * 2
+    source.read("audio/a.wav", 100)
+    assert used[2:] == [local.FINDING, local.READING]
+
+
+@pytest.mark.parametrize("test", [
+    test_a_link_inside_the_dataset_is_a_clip, test_a_link_out_of_the_dataset_is_not_followed,
+    test_what_is_no_regular_file_is_no_clip, test_reading_leaves_no_descriptor_open,
+])  # fmt: skip
+def test_systems_that_cannot_find_without_opening_resolve_first(test, dataset, monkeypatch):
+    """With the same answers."""
+    monkeypatch.setattr(local, "FINDING", 0)
+    test(dataset)

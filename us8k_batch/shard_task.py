@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 import time
 from collections import Counter, deque
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 
-from us8k_batch.catalog.room import Room
+from us8k_batch.catalog.room import Digest, Room, new_room
 from us8k_batch.catalog.source import Source, open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
@@ -194,12 +193,13 @@ def hash_clips(workshop: Workshop, task: ShardTask) -> list[tuple[str, str]]:  #
     source = open_source(task.job.root)
     hashed = []
     for clip_id, path in task.clips:
+        digest = Digest()
         try:
-            data = source.read(path, task.job.source_bytes)
+            source.read_into(path, task.job.source_bytes, new_room, digest)
         except (ClipError, StorageError):
             hashed.append((clip_id, ""))
         else:
-            hashed.append((clip_id, hashlib.sha256(data).hexdigest()))
+            hashed.append((clip_id, digest.hex()))
     return hashed
 
 
@@ -250,9 +250,10 @@ class _Reading:
         seconds = self._report.seconds
         unanswered = 0
         for i, (clip_id, path) in enumerate(self._task.clips):
+            digest = Digest()
             try:
                 with timed(seconds, "read"):
-                    data = self._source.read_into(path, self._task.job.source_bytes, self._room)
+                    data = self._source.read_into(path, self._task.job.source_bytes, self._room, digest)
             except ClipError as error:
                 # A lost mount or an expired login looks as if every clip were missing or forbidden.
                 self.answered |= not isinstance(error, MissingClipError | PermissionDeniedError)
@@ -265,11 +266,11 @@ class _Reading:
                 if not (self.answered or self._task.record_unreadable) and unanswered == UNANSWERED:
                     return
                 continue
-            with timed(seconds, "sha256"):
-                digest = hashlib.sha256(data).hexdigest()
+            seconds["read"] -= digest.seconds
+            seconds["sha256"] += digest.seconds
             self.answered = True
             self._report.read_bytes += len(data)
-            self._note(i, clip_id, digest, None)
+            self._note(i, clip_id, digest.hex(), None)
             yield data
 
     def unreadable_before(self) -> Iterator[ClipResult]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
-from us8k_batch.catalog.room import Room, new_room
+from us8k_batch.catalog.room import PIECE, Digest, Room, new_room
 from us8k_batch.catalog.unreadable import (
     DENIED,
     FAULTS,
@@ -40,6 +40,10 @@ LOOKUPS = 16
 READABLE_BY_ALL = 0o444
 EFFECTIVE = os.access in os.supports_effective_ids
 """Whether permission can be asked for as opening a file would judge it."""
+READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+"""A pipe, opened plainly, would block for ever."""
+FINDING = os.O_PATH | os.O_CLOEXEC if hasattr(os, "O_PATH") and os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112
+"""What finds a file without opening it, and so can do nothing to a device; 0 where the system cannot."""
 TAIL = 65536
 """Bytes asked for at once beyond the size that a file had when it was opened."""
 T = TypeVar("T")
@@ -80,11 +84,15 @@ class LocalSource:
         """Open without blocking, make sure that it is a regular file below the root, read it whole."""
         return self.read_into(path, limit, new_room).tobytes()
 
-    def read_into(self, path: str, limit: int, room: Room) -> memoryview:
+    def read_into(self, path: str, limit: int, room: Room, digest: Digest | None = None) -> memoryview:
         """Open as `read` does, and read it whole into memory that is there already."""
-        return retry(
-            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit, room)), path, self._sleep
-        )
+
+        def read(file: int, size: int) -> memoryview:
+            if digest is not None:
+                digest.restart()
+            return _read_whole(file, path, size, limit, room, digest)
+
+        return retry(lambda: self._open(path, read), path, self._sleep)
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Open as `read` does, and read the beginning."""
@@ -93,24 +101,44 @@ class LocalSource:
     def _open(self, path: str, use: Callable[[int, int], T]) -> T:
         """Let `use` read an open clip: it is given the descriptor, and the size in bytes."""
         try:
-            real = os.path.realpath(os.path.join(self._real, path))  # noqa: PTH118
-            if not self._holds(real):
-                raise OUTSIDE.at(path)
-            # A pipe, opened plainly, would block for ever; a link put in place since is refused as a loop.
-            descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY)
+            place = self._find(path) if FINDING else self._open_resolved(path)
             try:
-                # A folder on the way may have become a link since its path was resolved.
-                if not self._holds(_path_of(descriptor, real)):
-                    raise OUTSIDE.at(path)
-                status = os.fstat(descriptor)
+                status = os.fstat(place)
                 fault = fault_of_mode(status.st_mode)
                 if fault is not None:
                     raise fault.at(path)
-                return use(descriptor, status.st_size)
+                if not FINDING:
+                    return use(place, status.st_size)
+                file = os.open(f"/proc/self/fd/{place}", READING)
+                try:
+                    return use(file, status.st_size)
+                finally:
+                    os.close(file)
             finally:
-                os.close(descriptor)
+                os.close(place)
         except OSError as error:
             raise translate(path, error) from error
+
+    def _find(self, path: str) -> int:
+        """Return a descriptor of what is below the root, which says where it is and opens nothing yet."""
+        try:
+            place = os.open(f"{self._real}/{path}", FINDING)
+        except OSError:
+            # Nobody is to learn from a link what there is outside.
+            if not self._holds(os.path.realpath(os.path.join(self._real, path))):  # noqa: PTH118
+                raise OUTSIDE.at(path) from None
+            raise
+        if not self._holds(os.readlink(f"/proc/self/fd/{place}")):  # noqa: PTH115  # pathlib would look for the file
+            os.close(place)
+            raise OUTSIDE.at(path)
+        return place
+
+    def _open_resolved(self, path: str) -> int:
+        """Open what is below the root; where a folder becomes a link in this moment, what it leads to."""
+        real = os.path.realpath(os.path.join(self._real, path))  # noqa: PTH118
+        if not self._holds(real):
+            raise OUTSIDE.at(path)
+        return os.open(real, READING | os.O_NOFOLLOW)
 
     def _look(self, folder: str, names: Any) -> Seen:
         """Look at the clips of one folder; a name that is not UTF-8 is none of theirs."""
@@ -158,15 +186,7 @@ class LocalSource:
         return real == self._real or real.startswith(self._real.rstrip("/") + "/")
 
 
-def _path_of(descriptor: int, otherwise: str) -> str:
-    """Return where an open file really is; `otherwise` where the system does not tell."""
-    try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115  # pathlib would take it for a link of its own
-    except OSError:
-        return otherwise
-
-
-def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room) -> memoryview:
+def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room, digest: Digest | None) -> memoryview:
     """Read to the end, wherever it is by now, but never more than one byte past the limit."""
     length = 0
     # One byte more than expected, or the end would take a call of its own to find.
@@ -176,8 +196,10 @@ def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room) -
             begun = space.tobytes()
             space = room(min(length + TAIL, limit + 1))
             space[:length] = begun
-        n = os.readv(descriptor, [space[length : limit + 1]])
+        n = os.readv(descriptor, [space[length : min(length + PIECE, limit + 1)]])
         if n == 0:
             return space[:length]
+        if digest is not None:
+            digest.add(space[length : length + n])
         length += n
     raise TooLargeError(f"{path}: holds {max(size, length)} bytes or more, expected at most {limit}")
