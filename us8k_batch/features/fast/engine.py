@@ -12,6 +12,7 @@ import time
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import audio, pooling
@@ -25,7 +26,7 @@ from us8k_batch.features.fast.halve import BLOCK
 from us8k_batch.features.fast.library import load_library
 from us8k_batch.features.fast.wav import read_wav
 from us8k_batch.features.fast.ways import Route, choose_route, count_results
-from us8k_batch.features.fast.words import pack
+from us8k_batch.features.fast.words import Packed, pack
 
 _RATES = 16
 """Source rates whose filters are kept."""
@@ -61,6 +62,7 @@ class FastEngine:
         self._power = aligned(LANES * (config.n_fft // 2 + 2))
         self._power.fill(0)
         self._lane = aligned(LANES * LANES)
+        self._packed: tuple[tuple[NDArray[np.float32], ...], Packed] | None = None
         self._route(2 * config.sample_rate)  # the most frequent one
 
     def __call__(self, data: FileBytes) -> Features:
@@ -77,7 +79,7 @@ class FastEngine:
             source = self._resample(source, rate)
         decoded = time.perf_counter()
         mfcc = np.empty((self._config.n_mfcc, self._config.frames_of(n_samples)), dtype=np.float32)
-        work = pack(self._work(route, mfcc.shape[1]))
+        work = self._work(route, mfcc.shape[1])
         if not self._library.extract(pack(source), route.packed, self._tables, work, mfcc):
             return self._plain(data)
         pooled = pooling.pool(mfcc, self._config.statistics)
@@ -107,13 +109,13 @@ class FastEngine:
         made = audio.resample(mono, rate, self._config) if usual else mono
         return source_of(made[:, np.newaxis])
 
-    def _work(self, route: Route, n_frames: int) -> Work:
-        return Work(
-            samples=self._samples.at_least(route.way.n_samples),
-            signal=self._signal.at_least(self._span + route.way.step + LANES),
-            rows=self._rows,
-            more_rows=self._more_rows,
-            power=self._power,
-            decibels=self._decibels.at_least(-(-n_frames // LANES) * LANES * self._config.n_mels),
-            lane=self._lane,
-        )
+    def _work(self, route: Route, n_frames: int) -> Packed:
+        """Return room for the work, packed again only after a buffer has grown."""
+        samples = self._samples.at_least(route.way.n_samples)
+        signal = self._signal.at_least(self._span + route.way.step + LANES)
+        decibels = self._decibels.at_least(-(-n_frames // LANES) * LANES * self._config.n_mels)
+        growing = (samples, signal, decibels)
+        if self._packed is None or any(one is not other for one, other in zip(self._packed[0], growing, strict=True)):
+            work = Work(samples, signal, self._rows, self._more_rows, self._power, decibels, self._lane)
+            self._packed = growing, pack(work)
+        return self._packed[1]
