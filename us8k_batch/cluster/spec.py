@@ -29,6 +29,9 @@ STARTED = {
     "distributed.scheduler.worker-ttl": "60s",
     # Below 11 s Dask ends with "Timeout too low".
     "distributed.comm.timeouts.tcp": "30s",
+    # Fifty looks a second for a loop that hangs, and a hundred at what a thread does, took 3 % of each processor.
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.worker.profile.interval": "1s",
 }
 """Dask's settings for the clusters that we start."""
 EXPECTED = "expected a cluster specification with module, class, args, kwargs, config, scale or adapt"
