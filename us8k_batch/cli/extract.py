@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.lean import forgo_pandas
 
 if TYPE_CHECKING:
     from us8k_batch.run.options import Options
@@ -57,6 +58,7 @@ def extract(output: Output, *, dry_run: bool, **given: Any) -> int:
     path,label,fold[,group][,clip_id]. Both it and STORE are local paths or s3:// or gs:// URLs.
     Only what is new or changed is computed.
     """
+    forgo_pandas()
     if dry_run:
         return _plan(output, _options(given), None)
     from us8k_batch.cli.progress import TerminalProgress
@@ -83,6 +85,7 @@ def extract(output: Output, *, dry_run: bool, **given: Any) -> int:
 @click.option("--explain", metavar="CLIP", help="Say what would happen to one clip, and why.")
 def plan(output: Output, *, explain: str | None, **given: Any) -> int:
     """Say what us8k extract would do, and why; nothing is written."""
+    forgo_pandas()
     return _plan(output, _options(given), explain)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.lean import forgo_pandas
 from us8k_batch.store.finding import named
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--timings", is_flag=True, help="Also say where the time of the last extraction went.")
 def status(output: Output, *, store: str, timings: bool) -> int:
     """Say what is in STORE: clips, folds, classes, failures, parameters, versions, last runs."""
+    forgo_pandas()
     from us8k_batch.store.status import status as describe
     from us8k_batch.store.timings import timings as measured
 
