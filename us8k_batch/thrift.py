@@ -29,10 +29,8 @@ def _struct(view: memoryview, at: int, depth: int) -> tuple[Fields, int]:
         raise ValueError("a description is nested too deeply")
     fields: Fields = {}
     field = 0
-    while True:
-        head, at = view[at], at + 1
-        if head == 0:
-            return fields, at
+    while head := view[at]:
+        at += 1
         if head >> 4:
             field += head >> 4
         else:
@@ -42,11 +40,14 @@ def _struct(view: memoryview, at: int, depth: int) -> tuple[Fields, int]:
             fields[field] = kind == 1
         else:
             fields[field], at = _value(view, at, kind, depth)
+    return fields, at + 1
 
 
 def _value(view: memoryview, at: int, kind: int, depth: int) -> tuple[Any, int]:
     if kind in (4, 5, 6):
-        return _zigzag(view, at)
+        byte = view[at]
+        # Most numbers are small, and every page of every commit of a run comes by here.
+        return ((byte >> 1) ^ -(byte & 1), at + 1) if byte < 128 else _zigzag(view, at)
     if kind in (1, 2, 3):
         return view[at], at + 1
     if kind == 8:
