@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -22,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from datasets import make_manifest, make_urbansound8k
 from stores import files
+from terminals import on_a_terminal
 
 from us8k_batch.cli import COMMANDS, main
 
@@ -473,22 +472,6 @@ def test_the_command_has_three_names() -> None:
         for command in ([bin_folder / "us8k"], PROGRAM, [sys.executable, "-m", "dask", "us8k"])
     ]
     assert texts[0] == texts[1] == texts[2]
-
-
-def on_a_terminal(*command: str | Path) -> tuple[int, str]:
-    """Run a program whose stderr is a terminal; return its exit status and what the terminal was sent."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-    parts = [b""]
-    with contextlib.suppress(OSError):  # Linux says so when the last writer is gone
-        while part := os.read(ours, 65536):
-            parts.append(part)
-    os.close(ours)
-    return process.wait(60), b"".join(parts).decode()
 
 
 def test_a_bar_on_a_terminal_and_lines_elsewhere(

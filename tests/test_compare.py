@@ -10,6 +10,7 @@ from feature_stores import make_catalog, make_features_store
 
 from us8k_batch.errors import DamageError, RequestError
 from us8k_batch.training.compare import compare, table
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.train import TrainOptions, train
 
 ESC10 = [
@@ -32,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "grouped": {"model": "dummy", "protocol": "grouped"},
     }
     for name, given in asked.items():
-        train(TrainOptions(store=str(store), features="mean", out=str(folder / name), **given), lambda _: None)
+        train(TrainOptions(store=str(store), features="mean", out=str(folder / name), **given), Lines(lambda _: None))
     return {name: str(folder / name) for name in asked}
 
 

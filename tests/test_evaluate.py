@@ -12,6 +12,7 @@ from feature_stores import make_dataset
 from us8k_batch.errors import RequestError
 from us8k_batch.training import evaluate as module
 from us8k_batch.training.data import Dataset
+from us8k_batch.training.epochs import Epoch, listening
 from us8k_batch.training.evaluate import Evaluated, Task, evaluate
 from us8k_batch.training.importance import Layout
 from us8k_batch.training.models import get_model, with_parameters
@@ -146,6 +147,19 @@ def test_the_score_without_the_crossing_clips_is_given() -> None:
     assert done.without_crossing is not None
     assert sum(done.without_crossing.clips.values()) == 80
     assert evaluate(task(data, "logistic"), splits, data.classes).without_crossing is None
+
+
+def test_told_rounds_change_no_model(tmp_path: Path) -> None:
+    """With somebody listening to every round, the file of the model is the same, byte by byte."""
+    data = clips()
+    split = make_splits(data, "folds").parts[0]
+    heard: list[Epoch] = []
+    with listening(heard.append) as address:
+        for name, epochs in (("alone", None), ("heard", address)):
+            (tmp_path / name).mkdir()
+            module.fit_split(replace(task(data, "xgboost", tmp_path / name), epochs=epochs), split, "folds")
+    assert (tmp_path / "alone" / "folds-1.ubj").read_bytes() == (tmp_path / "heard" / "folds-1.ubj").read_bytes()
+    assert heard[0] == Epoch("1", None, "round", 1, 5)
 
 
 def test_a_parameter_out_of_range_is_a_request_that_cannot_be_met() -> None:

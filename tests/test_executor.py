@@ -15,6 +15,7 @@ from us8k_batch.cluster.executor import open_executor
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import RequestError
 from us8k_batch.training.frames import ClipFrames, frames_of
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.tune import TuneOptions, tune
 
 
@@ -24,8 +25,8 @@ def test_a_search_runs_on_workers_and_ends_as_here(hand_started: HandStarted, tm
     asked = {"store": store, "model": "logistic", "features": "mean", "trials": 2, "jobs": 1}
     with open_executor(Where(scheduler=hand_started.address)) as (executor, threads):
         assert threads == 2
-        there = tune(TuneOptions(**asked, out=str(tmp_path / "there")), lambda _: None, executor)
-    here = tune(TuneOptions(**asked, out=str(tmp_path / "here")), lambda _: None)
+        there = tune(TuneOptions(**asked, out=str(tmp_path / "there")), Lines(lambda _: None), executor)
+    here = tune(TuneOptions(**asked, out=str(tmp_path / "here")), Lines(lambda _: None))
     assert there.document["tuning"] == here.document["tuning"]
     assert there.scores == here.scores
 

@@ -12,6 +12,7 @@ from killing import PATIENCE, kill_when, start
 from us8k_batch.errors import RequestError
 from us8k_batch.training.experiment import Done, experiment
 from us8k_batch.training.grid import read_grid
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.rundir import load_run
 
 GRID = """
@@ -39,7 +40,7 @@ def write(folder: Path, text: str = GRID) -> str:
 
 def run(grid: str, store: str, out: Path) -> Done:
     """Run an experiment in this process."""
-    return experiment(grid, store, str(out), lambda _: None, jobs=1)
+    return experiment(grid, store, str(out), Lines(lambda _: None), jobs=1)
 
 
 def stamps(out: Path) -> dict[str, tuple[int, int]]:

@@ -22,6 +22,7 @@ from us8k_batch.training.frames import frames_of, load_frames
 from us8k_batch.training.models import get_model, with_parameters
 from us8k_batch.training.networks import article_network, shifted_and_mixed
 from us8k_batch.training.persist import load_model, save_model
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.splits import Split
 
 pytestmark = [
@@ -262,7 +263,7 @@ def test_a_run_of_networks_is_written_and_read_back(tmp_path):
     options = TrainOptions(
         store=str(tmp_path / "store"), model="cnn", out=str(tmp_path / "run"), jobs=2, parameters=SMALL["cnn"]
     )
-    train(options, lambda _: None)
+    train(options, Lines(lambda _: None))
     run = load_run(str(tmp_path / "run"))
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert [(line["split"], line["epoch"]) for line in lines if "epoch" in line] == [
@@ -279,6 +280,19 @@ def test_a_run_of_networks_is_written_and_read_back(tmp_path):
     said = run.predictions().set_index("clip_id").loc[data.clip_ids[first.test]]
     np.testing.assert_array_equal(said[[f"p_{name}" for name in data.classes]].to_numpy(), alone)
     np.testing.assert_array_equal(run.models()[0].predict_proba(clips[first.test]), alone)
+
+
+def test_every_epoch_is_told_with_the_best_so_far():
+    """Who looks on hears of each epoch while it learns, and which one is the best of those that are held out."""
+    heard: list[tuple[Any, ...]] = []
+    model = make_task("article-mlp").spec.build(make_task("article-mlp", patience=2, epochs=3).parameters, 0)
+    model.told = lambda *epoch: heard.append(epoch)
+    task = make_task("article-mlp")
+    model.fit(task.features, task.y, groups=task.groups)
+    assert [(unit, number, of) for unit, number, of, _, _ in heard] == [("epoch", i, 3) for i in (1, 2, 3)]
+    losses = [values["validation_loss"] for _, _, _, values, _ in heard]
+    assert [best for *_, best in heard] == [int(np.argmin(losses[: i + 1])) + 1 for i in range(3)]
+    assert all(set(values) <= {*model.history_[0]} for _, _, _, values, _ in heard)
 
 
 def test_early_stopping_needs_recordings_to_look_at():

@@ -27,6 +27,7 @@ from us8k_batch.store.plans import create_plan
 from us8k_batch.store.publish import publish
 from us8k_batch.store.state import load_state
 from us8k_batch.training import rundir
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.rundir import load_run
 from us8k_batch.training.train import TrainOptions, train
 
@@ -75,7 +76,7 @@ def make_run(store: str, features: str, name: str) -> Path:
     options = TrainOptions(
         store=store, protocol="folds", features=features, out=str(out), parameters={"n_estimators": 4}, jobs=1
     )
-    return train(options, lambda _: None).path
+    return train(options, Lines(lambda _: None)).path
 
 
 def audio_of(dataset: Path, clip_id: str) -> Path:
@@ -110,7 +111,7 @@ def test_networks_hear_the_frames_of_new_audio(tmp_path: Path, monkeypatch: pyte
         patch.setattr(rundir, "versions", lambda: {**here, "keras": "3.0.0"})
         small = {"filters": [4, 4], "kernel": 3, "epochs": 1}
         options = TrainOptions(store=store, model="cnn", out=str(tmp_path / "run"), parameters=small, jobs=1)
-        path = train(options, lambda _: None).path
+        path = train(options, Lines(lambda _: None)).path
     run = load_run(str(path))
     models = dict(zip([one["split"] for one in run.document["models"]], run.models(), strict=True))
     with Decoder(CONFIG, "auto") as decoder:

@@ -20,6 +20,7 @@ from feature_stores import make_features_store
 from us8k_batch.cli import main
 from us8k_batch.errors import MissingExtraError, RequestError
 from us8k_batch.training import tracking
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.rundir import load_run
 from us8k_batch.training.tracking import ADAPTERS, Adapter, refuse_unknown, track_run, track_sounds
 from us8k_batch.training.train import TrainOptions, train
@@ -31,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tracking")
     store = str(make_features_store(folder / "store"))
     options = TrainOptions(store=store, model="dummy", features="mean", out=str(folder / "run"), jobs=1)
-    return train(options, lambda _: None).path
+    return train(options, Lines(lambda _: None)).path
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pages import assert_sound
 from us8k_batch.errors import RequestError, StoreError
 from us8k_batch.training.data import load_dataset
 from us8k_batch.training.featuresets import load_features
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.rundir import load_run
 from us8k_batch.training.train import Trained, TrainOptions, train
 
@@ -39,7 +40,7 @@ def options(store: str, out: Path, **given: object) -> TrainOptions:
 @pytest.fixture(scope="module")
 def trained(store: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Train once for the tests that only look."""
-    return train(options(store, tmp_path_factory.mktemp("train") / "run"), lambda _: None)
+    return train(options(store, tmp_path_factory.mktemp("train") / "run"), Lines(lambda _: None))
 
 
 def digests(path: Path) -> dict[str, str]:
@@ -93,7 +94,7 @@ def test_a_kept_model_says_again_what_it_said(trained: Trained, store: str) -> N
 def test_the_same_seed_gives_the_same_run(trained: Trained, store: str, tmp_path: Path) -> None:
     """Two runs of one seed, on one and on two jobs, differ in the time of day only: run.json and the report."""
     for jobs in (1, 2):
-        again = train(options(store, tmp_path / f"run-{jobs}", jobs=jobs), lambda _: None)
+        again = train(options(store, tmp_path / f"run-{jobs}", jobs=jobs), Lines(lambda _: None))
         ours, first = digests(again.path), digests(trained.path)
         assert {name for name in first if ours[name] != first[name]} <= {"run.json", "report.html"}
         told = {**again.to_dict(), "run": None}
@@ -145,8 +146,8 @@ def test_training_needs_no_cluster_and_no_audio(store: str, tmp_path: Path) -> N
 def test_the_articles_table_stands_beside_the_honest_score(store: str, tmp_path: Path) -> None:
     """The random split is scored on its own, its leak counted, the folds' score of the same model beside it."""
     asked = options(store, tmp_path / "article", protocol="article", features=None)
-    told = train(asked, lambda _: None)
-    honest = train(options(store, tmp_path / "folds", features="mean"), lambda _: None)
+    told = train(asked, Lines(lambda _: None))
+    honest = train(options(store, tmp_path / "folds", features="mean"), Lines(lambda _: None))
     article = told.article
     assert article is not None
     assert article.honest_accuracy == honest.scores.accuracy_mean
@@ -165,7 +166,7 @@ def test_the_articles_table_stands_beside_the_honest_score(store: str, tmp_path:
 def test_the_cache_of_features_stands_beside_the_run(store: str, tmp_path: Path) -> None:
     """What had to be pooled is kept in the folder of the runs, and the store is not written to."""
     before = digests(Path(store))
-    train(options(store, tmp_path / "runs" / "one", features="salamon14"), lambda _: None)
+    train(options(store, tmp_path / "runs" / "one", features="salamon14"), Lines(lambda _: None))
     assert len(list((tmp_path / "runs" / ".us8k-features").glob("*-salamon14.parquet"))) == 1
     assert digests(Path(store)) == before
 
@@ -184,7 +185,7 @@ def test_the_cache_of_features_stands_beside_the_run(store: str, tmp_path: Path)
 def test_a_bad_request_writes_nothing(store: str, tmp_path: Path, change: dict[str, object], message: str) -> None:
     """Whatever is wrong with the request, nothing is left behind."""
     with pytest.raises(RequestError, match=message):
-        train(options(store, tmp_path / "runs" / "run", **change), lambda _: None)
+        train(options(store, tmp_path / "runs" / "run", **change), Lines(lambda _: None))
     assert [path for path in tmp_path.rglob("*") if path.name != "runs"] == []
 
 
@@ -192,24 +193,24 @@ def test_a_store_that_cannot_be_trained_on_writes_nothing(tmp_path: Path) -> Non
     """An incomplete publication and one fold only are refused before a run directory is begun."""
     partial = make_features_store(tmp_path / "partial", uncommitted=12)
     with pytest.raises(StoreError, match="--allow-incomplete"):
-        train(options(str(partial), tmp_path / "run"), lambda _: None)
+        train(options(str(partial), tmp_path / "run"), Lines(lambda _: None))
     one = make_features_store(tmp_path / "one", table=make_catalog(60, 3, 1))
     with pytest.raises(RequestError, match="every clip is in fold 1"):
-        train(options(str(one), tmp_path / "run"), lambda _: None)
+        train(options(str(one), tmp_path / "run"), Lines(lambda _: None))
     assert not (tmp_path / "run").exists()
 
 
 def test_without_folds_the_honest_score_is_by_recording(tmp_path: Path) -> None:
     """A dataset of one fold gets its honest score from groups, and one without either says why there is none."""
     one = make_features_store(tmp_path / "one", table=make_catalog(60, 3, 1))
-    told = train(options(str(one), tmp_path / "run", protocol="article"), lambda _: None)
+    told = train(options(str(one), tmp_path / "run", protocol="article"), Lines(lambda _: None))
     assert told.article is not None
     assert told.article.honest_protocol == "grouped"
     neither = make_catalog(60, 3, 1, columns={"group": [None] * 60})
     other = make_features_store(
         tmp_path / "other", table=neither.set_column(2, "group", neither["group"].cast("string"))
     )
-    told = train(options(str(other), tmp_path / "run2", protocol="article"), lambda _: None)
+    told = train(options(str(other), tmp_path / "run2", protocol="article"), Lines(lambda _: None))
     assert told.article is not None
     assert (told.article.honest_accuracy, told.article.shared_clips) == (None, None)
     assert any(warning.startswith("leak unknown") for warning in told.document["warnings"])

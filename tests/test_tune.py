@@ -17,6 +17,7 @@ from us8k_batch.errors import LeaseHeldError, RequestError
 from us8k_batch.objects import LocalObjects
 from us8k_batch.store.lease import hold, this_process
 from us8k_batch.training.data import load_dataset
+from us8k_batch.training.progress import Lines
 from us8k_batch.training.rundir import load_run
 from us8k_batch.training.train import Trained
 from us8k_batch.training.tune import TuneOptions, tune
@@ -55,7 +56,7 @@ def options(store: str, out: Path, **given: Any) -> TuneOptions:
 @pytest.fixture(scope="module")
 def tuned(store: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Tune once for the tests that compare."""
-    return tune(options(store, tmp_path_factory.mktemp("tune") / "run"), lambda _: None)
+    return tune(options(store, tmp_path_factory.mktemp("tune") / "run"), Lines(lambda _: None))
 
 
 def chosen(trained: Trained) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def chosen(trained: Trained) -> dict[str, Any]:
 
 def test_the_labels_of_the_test_fold_cannot_influence_the_choice(tuned: Trained, tmp_path: Path) -> None:
     """Whatever a fold's labels are, its own search ends the same; those of the other folds do not."""
-    poisoned = tune(options(make_store(tmp_path / "store", poisoned=2), tmp_path / "run"), lambda _: None)
+    poisoned = tune(options(make_store(tmp_path / "store", poisoned=2), tmp_path / "run"), Lines(lambda _: None))
     assert chosen(poisoned)["2"] == chosen(tuned)["2"]
     assert chosen(poisoned)["1"] != chosen(tuned)["1"]
     assert poisoned.scores.folds["2"] != tuned.scores.folds["2"]
@@ -93,7 +94,7 @@ def test_a_choice_is_never_worse_than_the_defaults_on_the_inner_folds(tuned: Tra
 
 def test_the_same_seed_gives_the_same_numbers(tuned: Trained, store: str, tmp_path: Path) -> None:
     """With one trial at a time, two searches choose the same and score the same."""
-    again = tune(options(store, tmp_path / "run"), lambda _: None)
+    again = tune(options(store, tmp_path / "run"), Lines(lambda _: None))
     assert chosen(again) == chosen(tuned)
     assert again.scores == tuned.scores
 
@@ -110,11 +111,11 @@ def test_a_killed_search_goes_on(tuned: Trained, store: str, tmp_path: Path) -> 
         file.write(b'{"op_code": 5, "torn')
     before = journal.read_bytes().count(b"\n")
     heard: list[str] = []
-    again = tune(options(store, out), heard.append)
+    again = tune(options(store, out), Lines(heard.append))
     assert chosen(again)["3"] == chosen(tuned)["3"]
     assert again.scores == tuned.scores
     assert before > 60
-    assert sum("trial" in line and line.startswith("  for fold 1") for line in heard) < 6
+    assert sum("trial" in line and line.startswith("  fold 1") for line in heard) < 6
 
 
 def test_a_search_of_something_else_is_not_continued(store: str, tmp_path: Path) -> None:
@@ -125,9 +126,9 @@ def test_a_search_of_something_else_is_not_continued(store: str, tmp_path: Path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(options(store, tmp_path / "run"), lambda _: None, Stopped())
+        tune(options(store, tmp_path / "run"), Lines(lambda _: None), Stopped())
     with pytest.raises(RequestError, match="another seed"):
-        tune(options(store, tmp_path / "run", seed=1), lambda _: None)
+        tune(options(store, tmp_path / "run", seed=1), Lines(lambda _: None))
 
 
 def test_two_searches_at_once_are_refused(store: str, tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_two_searches_at_once_are_refused(store: str, tmp_path: Path) -> None:
         hold(LocalObjects(tmp_path / ".run-search"), this_process("the first")),
         pytest.raises(LeaseHeldError, match="the first"),
     ):
-        tune(options(store, tmp_path / "run"), lambda _: None)
+        tune(options(store, tmp_path / "run"), Lines(lambda _: None))
 
 
 def test_trials_run_on_any_executor(store: str, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_trials_run_on_any_executor(store: str, tmp_path: Path) -> None:
             return super().submit(*arguments, **more)
 
     with Counting(2) as pool:
-        done = tune(options(store, tmp_path / "run", jobs=2, trials=3), lambda _: None, pool)
+        done = tune(options(store, tmp_path / "run", jobs=2, trials=3), Lines(lambda _: None), pool)
         assert pool.calls >= 3 * FOLDS * 2 - 3
         assert pool.submit(int).result() == 0
     assert set(chosen(done)) == {"1", "2", "3"}
@@ -170,5 +171,5 @@ def test_trials_run_on_any_executor(store: str, tmp_path: Path) -> None:
 def test_what_cannot_be_searched_is_refused(store: str, tmp_path: Path, given: Any, message: str) -> None:
     """A bad request says what is wrong with it and leaves nothing behind."""
     with pytest.raises(RequestError, match=message):
-        tune(options(store, tmp_path / "run", **given), lambda _: None)
+        tune(options(store, tmp_path / "run", **given), Lines(lambda _: None))
     assert list(tmp_path.iterdir()) == []

@@ -206,6 +206,7 @@ def cross_validate(
     >>> sorted(run.scores.folds)[:3]
     ['1', '10', '2']
     """
+    from us8k_batch.training.progress import Lines
     from us8k_batch.training.train import TrainOptions, train
 
     options = TrainOptions(
@@ -219,7 +220,7 @@ def cross_validate(
         out=None if out is None else fspath(out),
         allow_incomplete=allow_incomplete,
     )
-    return train(options, tell or _say_nothing)
+    return train(options, Lines(tell or _say_nothing))
 
 
 def report(

@@ -56,12 +56,13 @@ def _train(output: Output, store: Path, runs: Path) -> str:
     """Train as the tutorial does, with the honest number beside it, if the trainer is installed."""
     if importlib.util.find_spec("sklearn") is None or importlib.util.find_spec("xgboost") is None:
         return "train:   not installed here: pip install 'us8k-batch[train]'"
+    from us8k_batch.cli.learning import TerminalLearning
     from us8k_batch.training.rundir import free_path
     from us8k_batch.training.train import TrainOptions, train
 
     output.say("training XGBoost on the random split of the tutorial, and fold by fold")
     out = free_path(runs, "article")
-    done = train(TrainOptions(store=str(store), protocol="article", out=str(out)), output.say)
+    done = train(TrainOptions(store=str(store), protocol="article", out=str(out)), TerminalLearning(output))
     table = done.article.lines() if done.article else []
     return "\n".join([f"train:   {_program('us8k')} train {shlex.quote(str(store))} --protocol article", *table])
 

@@ -61,13 +61,14 @@ def train(output: Output, *, assignments: tuple[str, ...], trackers: tuple[str, 
 
     Reads the store only: no audio, no cluster, no network.
     """
+    from us8k_batch.cli.learning import TerminalLearning
     from us8k_batch.config import read_options
     from us8k_batch.training.tracking import refuse_unknown, track_run
     from us8k_batch.training.train import TrainOptions
     from us8k_batch.training.train import train as run
 
     refuse_unknown(trackers)
-    trained = run(TrainOptions(parameters=read_options(None, assignments), **given), output.say)
+    trained = run(TrainOptions(parameters=read_options(None, assignments), **given), TerminalLearning(output))
     failed = track_run(trained.path, trackers)
     document, scores = trained.document, trained.scores
     lines = [f"{document['model']} on {document['features']['name']}, {document['protocol']}:"]

@@ -63,6 +63,7 @@ def tune(
 
     An interrupted search goes on when the same command is given again.
     """
+    from us8k_batch.cli.learning import TerminalLearning
     from us8k_batch.config import read_options
     from us8k_batch.training.tracking import refuse_unknown, track_run
     from us8k_batch.training.tune import TuneOptions
@@ -78,7 +79,7 @@ def tune(
         cluster = open_executor(Where(scheduler=scheduler, scheduler_file=scheduler_file))
     with cluster as (executor, threads):
         options = TuneOptions(parameters=parameters, jobs=jobs or threads, **given)
-        tuned = run(options, output.say, executor)
+        tuned = run(options, TerminalLearning(output), executor)
     failed = track_run(tuned.path, trackers)
     scores, tuning = tuned.scores, tuned.document["tuning"]
     lines = [
@@ -114,8 +115,9 @@ def experiment(output: Output, *, grid: str, store: str, out: str, jobs: int | N
     GRID.toml holds lists: models, features, seeds and protocols; and tables such as [parameters.svm].
     It may be killed, started again, and started twice: no run is made a second time.
     """
+    from us8k_batch.cli.learning import TerminalLearning
     from us8k_batch.training.experiment import experiment as run
 
-    done = run(grid, store, out, output.say, jobs=jobs, allow_incomplete=allow_incomplete)
+    done = run(grid, store, out, TerminalLearning(output), jobs=jobs, allow_incomplete=allow_incomplete)
     output.result("\n".join(done.lines()), done.to_dict())
     return done.exit_status

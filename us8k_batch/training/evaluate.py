@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us8k_batch.errors import RequestError, Us8kError
+from us8k_batch.training.epochs import teller
 from us8k_batch.training.importance import Layout, importances
 from us8k_batch.training.metrics import Scores, Tested, score
 from us8k_batch.training.models import Model, ModelSpec, Parameters
@@ -48,6 +49,10 @@ class Task:
     layout: Layout | None = None
     """What the columns of the features stand for, to find out what they are worth; None asks for no more than
     probabilities, and has no epochs watched: a search must not look at more than it is told."""
+    trial: int | None = None
+    """Number of the trial of a search that this is a part of."""
+    epochs: str | None = None
+    """Address that learners tell their epochs to; see `listening`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -195,6 +200,8 @@ def fit_model(task: Task, split: Split, watched: tuple[Any, NDArray[np.int64]] |
         drawn. Nothing is decided by the answers: the fitted model is the same to the last bit.
     """
     model = task.spec.build(task.by_split.get(split.name, task.parameters), task.seed)
+    if task.spec.listen is not None:
+        task.spec.listen(model, teller(task.epochs, split.name, task.trial))
     more: dict[str, Any] = {"groups": task.groups[split.train]} if task.spec.uses_groups else {}
     if task.spec.watches and watched is not None:
         more["watched"] = watched

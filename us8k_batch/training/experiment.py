@@ -15,9 +15,10 @@ from us8k_batch.store.lease import hold, this_process
 from us8k_batch.training.compare import Comparison, compare, table
 from us8k_batch.training.data import Dataset, load_dataset
 from us8k_batch.training.grid import Cell, read_grid
+from us8k_batch.training.progress import Progress
 from us8k_batch.training.rundir import load_run
 from us8k_batch.training.splits import make_splits
-from us8k_batch.training.train import Tell, TrainOptions, train
+from us8k_batch.training.train import TrainOptions, train
 
 LEASES = ".leases"
 POLL_SECONDS = 1.0
@@ -65,7 +66,7 @@ def experiment(
     grid: str,
     store: str,
     out: str,
-    tell: Tell,
+    progress: Progress,
     *,
     jobs: int | None = None,
     allow_incomplete: bool = False,
@@ -81,8 +82,8 @@ def experiment(
         Local path or URL.
     out : str
         Folder of the runs, made when needed; one run directory for each cell.
-    tell : callable
-        Told a line for a person now and then.
+    progress : Progress
+        Told which run is made, and how that gets on.
     jobs : int, optional
         Splits fitted at a time.
     allow_incomplete : bool
@@ -109,7 +110,7 @@ def experiment(
     for cell in found:
         _refuse_other(folder / cell.name, cell, data)
     if found:
-        tell(f"{len(found)} of {len(cells)} runs are there already")
+        progress.tell(f"{len(found)} of {len(cells)} runs are there already")
     asked = [
         TrainOptions(
             store=store,
@@ -123,7 +124,7 @@ def experiment(
         )
         for cell in cells
     ]
-    made, failed = _run_all(folder, cells, asked, data, tell, wait)
+    made, failed = _run_all(folder, cells, asked, data, progress, wait)
     there = [cell.name for cell in cells if _is_there(folder, cell)]
     comparison = compare([str(folder / name) for name in there]) if there else None
     return Done(folder, tuple(made), tuple(name for name in there if name not in made), failed, comparison)
@@ -134,7 +135,7 @@ def _run_all(
     cells: Sequence[Cell],
     asked: Sequence[TrainOptions],
     data: Dataset,
-    tell: Tell,
+    progress: Progress,
     wait: Callable[[float], None],
 ) -> tuple[list[str], dict[str, str]]:
     made: list[str] = []
@@ -151,19 +152,19 @@ def _run_all(
                         continue
                     for leftover in folder.glob(f".{cell.name}-*"):
                         shutil.rmtree(leftover, ignore_errors=True)
-                    tell(f"run {number} of {len(cells)}: {cell.name}")
+                    progress.tell(f"run {number} of {len(cells)}: {cell.name}")
                     try:
-                        train(options, tell, data)
+                        train(options, progress, data)
                     except Us8kError as error:
                         failed[cell.name] = str(error)
-                        tell(f"{cell.name} failed: {error}")
+                        progress.tell(f"{cell.name} failed: {error}")
                     else:
                         made.append(cell.name)
             except LeaseHeldError as error:
                 held.append(str(error))
         if not held:
             break
-        tell(f"waiting for {len(held)} runs of another process")
+        progress.tell(f"waiting for {len(held)} runs of another process")
         wait(POLL_SECONDS)
     return made, failed
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us8k_batch.errors import MissingExtraError, RequestError
+from us8k_batch.training.epochs import Told
 
 
 class Model(Protocol):
@@ -50,6 +51,8 @@ class ModelSpec:
     """Whether `fit` also takes `groups`, for an inner split that keeps a recording on one side."""
     watches: bool = False
     """Whether `fit` also takes `watched`: clips that it is asked about after every epoch, and learns nothing from."""
+    listen: Callable[[Any, Told], object] | None = None
+    """Have an unfitted model tell its epochs or rounds of boosting; None for what learns in one go."""
     workers: Literal["threads", "processes"] = "threads"
     """How folds are fitted side by side: threads where the library leaves the interpreter alone meanwhile."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.training.epochs import Told
 from us8k_batch.training.frames import ClipFrames
 from us8k_batch.training.models import Model, ModelSpec, Parameters
 
@@ -158,6 +159,10 @@ def _cnn(parameters: Parameters, seed: int) -> Model:
     return NetworkClassifier(convolutional_network, parameters, seed, shifted_and_mixed)
 
 
+def _tell_epochs(model: Any, told: Told) -> None:
+    model.told = told
+
+
 _ARTICLE: dict[str, Any] = {"units": 256, "dropout": 0.5, "epochs": 100, "batch_size": 32, "patience": 0}
 _CNN: dict[str, Any] = {
     "filters": [64, 96, 128],
@@ -181,6 +186,7 @@ MODELS = {
         features="mean",
         uses_groups=True,
         watches=True,
+        listen=_tell_epochs,
         workers="processes",
     ),
     "cnn": ModelSpec(
@@ -192,5 +198,6 @@ MODELS = {
         takes="frames",
         uses_groups=True,
         watches=True,
+        listen=_tell_epochs,
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from us8k_batch.errors import DamageError, RequestError
+from us8k_batch.training.epochs import Told
 from us8k_batch.training.frames import ClipFrames
 from us8k_batch.training.models import Parameters, require
 from us8k_batch.training.splits import Split, grouped_parts, refuse_unlearnable
@@ -31,6 +33,11 @@ INNER_PARTS = 5
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 """Keeps XLA's matrix products on the thread that asks, so that sums are in one order on any number of cores."""
 CONFIG = "config.json"
+_NAMES = {
+    "loss": "train_loss", "accuracy": "train_accuracy",
+    "val_loss": "validation_loss", "val_accuracy": "validation_accuracy",
+}  # fmt: skip
+"""What Keras measures, as we call it."""
 TRUSTED = frozenset(
     {
         "AdamW", "Adam", "BatchNormalization", "Conv1D", "Constant", "CosineDecay", "DTypePolicy", "Dense", "Dropout",
@@ -62,6 +69,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     vary : callable, optional
         Changes each batch of inputs and one-hot targets while learning.
     """
+
+    told: Told | None = None
+    """Told of every epoch when it is over, once it is set."""
 
     def __init__(self, build: Build, parameters: Parameters, seed: int = 0, vary: Vary | None = None) -> None:
         self.build = build
@@ -99,6 +109,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         targets = np.eye(n_classes, dtype=np.float32)[y]
         more: dict[str, Any] = {"callbacks": []}
         seen: list[dict[str, float]] = []
+        more["callbacks"].append(_listener(keras, epochs, self.told))
         if watched is not None:
             more["callbacks"].append(_watcher(keras, *watched, size, seen))
         if len(check):
@@ -243,6 +254,20 @@ def _ask(model: Any, rows: Rows, size: int) -> NDArray[np.float32]:
     return np.concatenate(said)
 
 
+def _listener(keras: Any, epochs: int, told: Told | None) -> Any:
+    """Make a callback that tells of every epoch."""
+    best: tuple[float, int | None] = (math.inf, None)
+
+    def look(epoch: int, logs: dict[str, float]) -> None:
+        nonlocal best
+        best = min(best, (logs.get("val_loss", math.inf), epoch + 1), key=lambda one: one[0])
+        if told is not None:
+            values = {_NAMES[name]: float(value) for name, value in logs.items() if name in _NAMES}
+            told("epoch", epoch + 1, epochs, values, best[1])
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=look)
+
+
 def _watcher(keras: Any, rows: Rows, y: NDArray[np.int64], size: int, seen: list[dict[str, float]]) -> Any:
     """Make a callback that notes after every epoch what the network says of clips it does not learn from."""
 
@@ -258,9 +283,7 @@ def _watcher(keras: Any, rows: Rows, y: NDArray[np.int64], size: int, seen: list
 
 
 def _by_epoch(history: dict[str, list[float]], seen: list[dict[str, float]]) -> list[dict[str, float]]:
-    names = {name: f"train_{name}" for name in ("loss", "accuracy")}
-    names |= {f"val_{name}": f"validation_{name}" for name in ("loss", "accuracy")}
-    there = {name: said for name, said in names.items() if name in history}
+    there = {name: said for name, said in _NAMES.items() if name in history}
     epochs = range(len(history["loss"]))
     watched = seen or [{} for _ in epochs]
     return [

@@ -62,6 +62,17 @@ class Chosen:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A trial that is over, and the best one so far."""
+
+    number: int
+    outcome: str
+    """What became of it, in words."""
+    best: tuple[int, float] | None
+    """Number and mean over the inner folds of the best finished trial; None while there is none."""
+
+
 @dataclass(slots=True)
 class _Running:
     trial: Trial
@@ -70,7 +81,7 @@ class _Running:
 
 
 def search(
-    wanted: Wanted, study: Study, executor: Executor, at_a_time: int, tell: Callable[[str], None] = lambda _: None
+    wanted: Wanted, study: Study, executor: Executor, at_a_time: int, tell: Callable[[Tried], None] = lambda _: None
 ) -> Chosen:
     """Search, going on where an earlier search of the same study ended.
 
@@ -103,7 +114,7 @@ def search(
     for lost in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
         study.tell(lost.number, state=TrialState.FAIL)
     running: dict[Future[float], _Running] = {}
-    started = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    started = already_tried(study)
     with _nothing_left_behind(running):
         while True:
             while len(running) < at_a_time and started < wanted.trials:
@@ -115,11 +126,22 @@ def search(
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda f: running[f].trial.number):
                 one = running.pop(future)
-                if _goes_on(wanted, study, one, future, tell):
+                outcome = _outcome(wanted, study, one, future)
+                if outcome is None:
                     running[_submit(executor, wanted, one)] = one
+                else:
+                    best = _best(study)
+                    tell(Tried(one.trial.number, outcome, None if best is None else (best.number, _mean(best))))
 
 
-def inner_accuracy(task: Task, parameters: Parameters, split: Split) -> float:
+def already_tried(study: Study) -> int:
+    """Count the trials that are over, those of an earlier, interrupted search included."""
+    from optuna.trial import TrialState
+
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+
+def inner_accuracy(task: Task, parameters: Parameters, split: Split, trial: int) -> float:
     """Fit a model on all inner folds but one, and return its accuracy on that one; runs on the executor.
 
     Parameters
@@ -130,8 +152,10 @@ def inner_accuracy(task: Task, parameters: Parameters, split: Split) -> float:
         What this trial tries.
     split : Split
         The inner folds that are learnt from, and the one that is tested.
+    trial : int
+        Number of the trial.
     """
-    return fit_split(replace(task, parameters=parameters), split, "inner").accuracy
+    return fit_split(replace(task, parameters=parameters, trial=trial), split, "inner").accuracy
 
 
 def _start(wanted: Wanted, study: Study, place: int) -> _Running:
@@ -147,11 +171,12 @@ def _start(wanted: Wanted, study: Study, place: int) -> _Running:
 
 
 def _submit(executor: Executor, wanted: Wanted, one: _Running) -> Future[float]:
-    return executor.submit(inner_accuracy, wanted.task, one.parameters, wanted.inner[len(one.accuracies)])
+    inner = wanted.inner[len(one.accuracies)]
+    return executor.submit(inner_accuracy, wanted.task, one.parameters, inner, one.trial.number)
 
 
-def _goes_on(wanted: Wanted, study: Study, one: _Running, fitted: Future[float], tell: Callable[[str], None]) -> bool:
-    """Note the accuracy on one more inner fold; tell the study if it was the last one."""
+def _outcome(wanted: Wanted, study: Study, one: _Running, fitted: Future[float]) -> str | None:
+    """Note the accuracy on one more inner fold; if it was the last one, tell the study, and say what came of it."""
     from optuna.trial import TrialState
 
     try:
@@ -159,19 +184,16 @@ def _goes_on(wanted: Wanted, study: Study, one: _Running, fitted: Future[float],
     except ValueError as error:
         # Not every point of a space fits every dataset: 27 neighbours need 27 clips.
         study.tell(one.trial, state=TrialState.PRUNED)
-        tell(f"trial {one.trial.number}: cannot be fitted ({str(error).splitlines()[0]})")
-        return False
+        return f"cannot be fitted ({str(error).splitlines()[0]})"
     mean = float(np.mean(one.accuracies))
     one.trial.report(mean, step=len(one.accuracies) - 1)
     if len(one.accuracies) == len(wanted.inner):
         study.tell(one.trial, mean)
-        tell(f"trial {one.trial.number}: {100 * mean:.1f} %")
-        return False
+        return f"{100 * mean:.1f} %"
     if one.trial.should_prune():
         study.tell(one.trial, state=TrialState.PRUNED)
-        tell(f"trial {one.trial.number}: pruned at {100 * mean:.1f} %")
-        return False
-    return True
+        return f"pruned at {100 * mean:.1f} %"
+    return None
 
 
 def _choose(wanted: Wanted, study: Study) -> Chosen:
@@ -179,14 +201,13 @@ def _choose(wanted: Wanted, study: Study) -> Chosen:
 
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-    if not finished:
+    best = _best(study)
+    if best is None:
         raise RequestError(
             f"model {wanted.task.spec.name} could not be fitted with any of {len(pruned)} sets of parameters; "
             "us8k train says why"
         )
     defaults = min([*finished, *pruned], key=lambda trial: trial.number)
-    # Of equals the earliest: the default parameters are left only for something better.
-    best = max(finished, key=lambda trial: (_mean(trial), -trial.number))
     return Chosen(
         parameters={**wanted.task.parameters, **draw(best, wanted.space)},
         accuracy=_mean(best),
@@ -195,6 +216,14 @@ def _choose(wanted: Wanted, study: Study) -> Chosen:
         finished=len(finished),
         pruned=len(pruned),
     )
+
+
+def _best(study: Study) -> FrozenTrial | None:
+    """Return the best finished trial, of equals the earliest: the defaults are left only for something better."""
+    from optuna.trial import TrialState
+
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return max(finished, key=lambda trial: (_mean(trial), -trial.number), default=None)
 
 
 def _mean(trial: FrozenTrial) -> float:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,18 +18,19 @@ from us8k_batch.pages.tables import percent, table
 from us8k_batch.training import rundir
 from us8k_batch.training.article import ArticleScores, article_scores
 from us8k_batch.training.data import Dataset, load_dataset
-from us8k_batch.training.evaluate import Evaluated, Fitted, Task, evaluate
-from us8k_batch.training.featuresets import FeatureSet
+from us8k_batch.training.document import describe_run, without_crossing
+from us8k_batch.training.epochs import listening
+from us8k_batch.training.evaluate import Evaluated, Task, evaluate
 from us8k_batch.training.figures import draw_figures
-from us8k_batch.training.importance import Layout, summarise
+from us8k_batch.training.importance import Layout
 from us8k_batch.training.inputs import choose_features, load_inputs
 from us8k_batch.training.metrics import Scores
-from us8k_batch.training.models import ModelSpec, get_model, with_parameters
-from us8k_batch.training.outputs import describe_partition, write_metrics, write_predictions
+from us8k_batch.training.models import get_model, with_parameters
+from us8k_batch.training.outputs import write_metrics, write_predictions
 from us8k_batch.training.page import run_page
+from us8k_batch.training.progress import Progress
 from us8k_batch.training.splits import Splits, make_splits
 
-Tell = Callable[[str], None]
 DEFAULT_RUNS = "runs"
 CACHE = ".us8k-features"
 TRIALS = "trials.journal"
@@ -108,15 +108,17 @@ class Tuned:
     """The search's journal, which the run keeps a copy of."""
 
 
-def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned: Tuned | None = None) -> Trained:
+def train(
+    options: TrainOptions, progress: Progress, data: Dataset | None = None, tuned: Tuned | None = None
+) -> Trained:
     """Train and evaluate a model on a store, and write the run directory.
 
     Parameters
     ----------
     options : TrainOptions
         What is asked.
-    tell : callable
-        Told a line for a person now and then.
+    progress : Progress
+        Told how it gets on: of epochs while models learn, and of each split.
     data : Dataset, optional
         The store's clips, if they are loaded already.
     tuned : Tuned, optional
@@ -152,10 +154,10 @@ def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned:
     clock.lap("load")
     features = load_inputs(data, features_name, path.parent / CACHE)
     clock.lap("features")
-    tell(
+    progress.tell(
         f"{len(data)} clips, {len(data.classes)} classes, {len(features.columns)} features; {spec.name}, {jobs} jobs"
     )
-    with rundir.new_run(path) as folder:
+    with rundir.new_run(path) as folder, listening(progress.learnt) as address:
         task = Task(
             spec=spec,
             parameters=parameters,
@@ -166,25 +168,21 @@ def train(options: TrainOptions, tell: Tell, data: Dataset | None = None, tuned:
             groups=data.groups,
             models=folder / rundir.MODELS,
             layout=Layout(statistics=features.statistics, n_mfcc=data.config.n_mfcc),
+            epochs=address,
         )
-        evaluated = [evaluate(task, splits, data.classes, jobs, _teller(splits, tell)) for splits in planned]
+        evaluated = [_evaluate(task, splits, data.classes, jobs, progress) for splits in planned]
         clock.lap("evaluate")
         if tuned is not None:
             shutil.copyfile(tuned.trials, folder / TRIALS)
         article = article_scores(task, data, evaluated) if options.protocol == "article" else None
         document = {
-            **_describe(options, data, spec, parameters, features, evaluated),
+            **describe_run(data, features, task, evaluated),
             "article": article and article.to_dict(),
             "tuning": tuned and dict(tuned.document),
-            "warnings": [*warnings, *_without_crossing(evaluated[0])],
+            "warnings": [*warnings, *without_crossing(evaluated[0])],
             "created": began.isoformat(timespec="seconds"),
             "jobs": jobs,
             "allow_incomplete": options.allow_incomplete,
-            "machine": {
-                "Python": platform.python_version(),
-                "system": platform.system(),
-                "processor": platform.machine(),
-            },
             "seconds": clock.laps,
         }
         write_metrics(folder / rundir.METRICS, evaluated)
@@ -203,6 +201,14 @@ def cores() -> int:
     import joblib
 
     return int(joblib.cpu_count())
+
+
+def _evaluate(task: Task, splits: Splits, classes: Sequence[str], jobs: int, progress: Progress) -> Evaluated:
+    progress.start(splits.protocol, "split", len(splits.parts))
+    try:
+        return evaluate(task, splits, classes, jobs, progress.tested)
+    finally:
+        progress.finish()
 
 
 class _Clock:
@@ -231,65 +237,3 @@ def _honest_splits(data: Dataset, seed: int) -> tuple[list[Splits], list[str]]:
         except RequestError as error:
             reasons.append(f"no honest score by {protocol}: {error}")
     return [], reasons
-
-
-def _teller(splits: Splits, tell: Tell) -> Callable[[Fitted], None]:
-    def done(one: Fitted) -> None:
-        tell(
-            f"  {splits.protocol} {one.split.name}: {100 * one.accuracy:.1f} % of {len(one.split.test)} clips, "
-            f"{one.seconds:.1f} s"
-        )
-
-    return done
-
-
-def _without_crossing(evaluated: Evaluated) -> list[str]:
-    if evaluated.without_crossing is None:
-        return []
-    return [f"without those clips the accuracy is {evaluated.without_crossing.accuracy_mean:.4f}"]
-
-
-def _describe(
-    options: TrainOptions,
-    data: Dataset,
-    spec: ModelSpec,
-    parameters: Mapping[str, Any],
-    features: FeatureSet,
-    evaluated: Sequence[Evaluated],
-) -> dict[str, Any]:
-    main = evaluated[0]
-    return {
-        "model": spec.name,
-        "parameters": dict(parameters),
-        "protocol": options.protocol,
-        "features": {
-            "name": features.name,
-            "statistics": list(features.statistics),
-            "columns": list(features.columns),
-        },
-        "seed": options.seed,
-        "classes": list(data.classes),
-        "clips": len(data),
-        "store": {
-            "url": data.url,
-            "snapshot_id": data.snapshot_id,
-            "config": data.config.to_dict(),
-            "versions": list(data.store_versions),
-        },
-        "splits": {each.splits.protocol: describe_partition(each.splits, data) for each in evaluated},
-        "scores": main.scores.to_dict(),
-        "scores_without_crossing": main.without_crossing and main.without_crossing.to_dict(),
-        "beside": {each.splits.protocol: each.scores.to_dict() for each in evaluated[1:]},
-        "importance": {
-            each.splits.protocol: summarise({one.split.name: one.importances for one in each.fitted})
-            for each in evaluated
-        },
-        "models": [
-            {"file": f"{rundir.MODELS}/{one.model}", "protocol": each.splits.protocol, "split": one.split.name}
-            for each in evaluated
-            for one in each.fitted
-        ],
-        "fit_seconds": {
-            each.splits.protocol: {one.split.name: round(one.seconds, 3) for one in each.fitted} for each in evaluated
-        },
-    }

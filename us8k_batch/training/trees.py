@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from us8k_batch.training.epochs import Told
 from us8k_batch.training.models import Model, ModelSpec, Parameters
 
 
@@ -12,6 +13,19 @@ def _xgboost(parameters: Parameters, seed: int) -> Model:
 
     model: Model = XGBClassifier(**parameters, tree_method="hist", n_jobs=1, random_state=seed, verbosity=0)
     return model
+
+
+def _tell_rounds(model: Any, told: Told) -> None:
+    from xgboost.callback import TrainingCallback
+
+    rounds = int(model.get_params()["n_estimators"])
+
+    class Rounds(TrainingCallback):  # type: ignore[misc]  # XGBoost ships no types
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002  # XGBoost's
+            told("round", epoch + 1, rounds, {}, None)
+            return False
+
+    model.set_params(callbacks=[Rounds()])
 
 
 def _random_forest(parameters: Parameters, seed: int) -> Model:
@@ -46,6 +60,12 @@ Making probabilities of their votes takes three smaller forests more, and on ESC
 calibration error from 0.32 to 0.04 and the log loss from 0.84 to 0.51; the accuracy stays what it is."""
 
 MODELS = {
-    "xgboost": ModelSpec(name="xgboost", build=_xgboost, parameters=_XGBOOST, modules=("xgboost", "sklearn")),
+    "xgboost": ModelSpec(
+        name="xgboost",
+        build=_xgboost,
+        parameters=_XGBOOST,
+        modules=("xgboost", "sklearn"),
+        listen=_tell_rounds,
+    ),
     "random-forest": ModelSpec(name="random-forest", build=_random_forest, parameters=_FOREST, uses_groups=True),
 }

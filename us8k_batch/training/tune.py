@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,17 +19,18 @@ from us8k_batch.objects import LocalObjects
 from us8k_batch.store.lease import hold, this_process
 from us8k_batch.training import rundir
 from us8k_batch.training.data import Dataset, load_dataset
+from us8k_batch.training.epochs import listening
 from us8k_batch.training.evaluate import MANY_CLIPS, Task, epochs_are_enough
 from us8k_batch.training.inputs import choose_features, load_inputs
 from us8k_batch.training.models import ModelSpec, get_model, require, with_parameters
-from us8k_batch.training.search import Chosen, Wanted, search
+from us8k_batch.training.progress import Progress
+from us8k_batch.training.search import Chosen, Wanted, already_tried, search
 from us8k_batch.training.spaces import Space, space_of
 from us8k_batch.training.splits import Split, inner_splits, make_splits
 from us8k_batch.training.train import (
     CACHE,
     DEFAULT_RUNS,
     TRIALS,
-    Tell,
     Trained,
     TrainOptions,
     Tuned,
@@ -68,7 +69,7 @@ class TuneOptions:
     """Parameters of the model that are fixed, and not searched."""
 
 
-def tune(options: TuneOptions, tell: Tell, executor: Executor | None = None) -> Trained:
+def tune(options: TuneOptions, progress: Progress, executor: Executor | None = None) -> Trained:
     """Search parameters for each outer fold on the remaining folds, and write a run directory of the nested score.
 
     What was tried is kept beside the run directory until that is whole, so that the same command goes on where
@@ -78,8 +79,8 @@ def tune(options: TuneOptions, tell: Tell, executor: Executor | None = None) -> 
     ----------
     options : TuneOptions
         What is asked.
-    tell : callable
-        Told a line for a person now and then.
+    progress : Progress
+        Told how it gets on: of each trial, of epochs where models are fitted on this machine, then of the run.
     executor : concurrent.futures.Executor, optional
         Where models are fitted during the search; by default on the cores of this machine.
 
@@ -113,9 +114,13 @@ def tune(options: TuneOptions, tell: Tell, executor: Executor | None = None) -> 
     kept = path.with_name(f".{path.name}-search")
     with hold(LocalObjects(kept), this_process(f"us8k tune --out {path}")):
         _refuse_other(kept, _asked(options, spec, space, features, data))
-        with _storage(kept / TRIALS) as storage, _executor(executor, spec, len(data), jobs) as pool:
+        with (
+            _storage(kept / TRIALS) as storage,
+            _executor(executor, spec, len(data), jobs) as pool,
+            listening(progress.learnt) as address,
+        ):
             chosen = {}
-            for split, parts in zip(outer, inner, strict=True):
+            for place, (split, parts) in enumerate(zip(outer, inner, strict=True), 1):
                 task = Task(
                     spec=spec,
                     parameters=parameters,
@@ -124,9 +129,11 @@ def tune(options: TuneOptions, tell: Tell, executor: Executor | None = None) -> 
                     y=data.y[split.train],
                     groups=data.groups[split.train],
                     models=None,
+                    epochs=address,
                 )
                 wanted = Wanted(task=task, inner=parts, space=space, trials=options.trials)
-                chosen[split.name] = _search(wanted, split.name, storage, pool, jobs, tell)
+                what = f"fold {split.name} ({place} of {len(outer)})"
+                chosen[split.name] = _search(wanted, split.name, storage, pool, jobs, progress, what)
         document = {
             "trials": options.trials,
             "inner": "the remaining predefined folds",
@@ -144,20 +151,30 @@ def tune(options: TuneOptions, tell: Tell, executor: Executor | None = None) -> 
             jobs=jobs,
             parameters=options.parameters,
         )
-        trained = train(asked, tell, data, Tuned(by_split, document, kept / TRIALS))
+        trained = train(asked, progress, data, Tuned(by_split, document, kept / TRIALS))
     shutil.rmtree(kept, ignore_errors=True)
     return trained
 
 
 def _search(
-    wanted: Wanted, name: str, storage: BaseStorage, pool: Executor, jobs: int, tell: Callable[[str], None]
+    wanted: Wanted,
+    name: str,
+    storage: BaseStorage,
+    pool: Executor,
+    jobs: int,
+    progress: Progress,
+    what: str,
 ) -> Chosen:
     import optuna
 
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    chosen = search(wanted, study, pool, jobs, lambda line: tell(f"  for fold {name}, {line}"))
+    progress.start(what, "trial", wanted.trials, already_tried(study))
+    try:
+        chosen = search(wanted, study, pool, jobs, progress.tried)
+    finally:
+        progress.finish()
     default = "-" if chosen.default_accuracy is None else f"{100 * chosen.default_accuracy:.1f} %"
-    tell(
+    progress.tell(
         f"fold {name}, on the other folds: {default} by default, {100 * chosen.accuracy:.1f} % with trial "
         f"{chosen.trial} ({chosen.finished} finished, {chosen.pruned} pruned)"
     )
