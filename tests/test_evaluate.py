@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from feature_stores import make_dataset
 
-from us8k_batch.errors import RequestError
+from us8k_batch.errors import DivergedError, RequestError
 from us8k_batch.training import evaluate as module
 from us8k_batch.training.data import Dataset
 from us8k_batch.training.epochs import Epoch, listening
 from us8k_batch.training.evaluate import Evaluated, Task, evaluate
 from us8k_batch.training.importance import Layout
-from us8k_batch.training.models import get_model, with_parameters
+from us8k_batch.training.models import Model, Parameters, get_model, with_parameters
 from us8k_batch.training.splits import Splits, make_splits
 
 MODELS = {
@@ -147,6 +147,26 @@ def test_the_score_without_the_crossing_clips_is_given() -> None:
     assert done.without_crossing is not None
     assert sum(done.without_crossing.clips.values()) == 80
     assert evaluate(task(data, "logistic"), splits, data.classes).without_crossing is None
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("xgboost", "try less, such as --set learning_rate=0.03"), ("knn", "--features")]
+)
+def test_a_model_whose_numbers_run_away_ends_with_what_to_change(
+    monkeypatch: pytest.MonkeyPatch, name: str, remedy: str
+) -> None:
+    """Probabilities that are no numbers are never scored: split, model and remedy are named."""
+    data = clips()
+    asked = task(data, name)
+
+    def build(parameters: Parameters, seed: int) -> Model:
+        model = asked.spec.build(parameters, seed)
+        monkeypatch.setattr(model, "predict_proba", lambda rows: np.full((len(rows), 3), np.nan))
+        return model
+
+    diverging = replace(asked, spec=replace(asked.spec, build=build))
+    with pytest.raises(DivergedError, match=f"split 1: model {name} diverged: .*{remedy}"):
+        evaluate(diverging, make_splits(data, "folds"), data.classes)
 
 
 def test_told_rounds_change_no_model(tmp_path: Path) -> None:

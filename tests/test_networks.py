@@ -16,7 +16,7 @@ import stores
 from hypothesis import given
 from hypothesis import strategies as st
 
-from us8k_batch.errors import DamageError, MissingExtraError, RequestError
+from us8k_batch.errors import DamageError, DivergedError, MissingExtraError, RequestError
 from us8k_batch.training.evaluate import Task, fit_model, fit_split
 from us8k_batch.training.frames import frames_of, load_frames
 from us8k_batch.training.models import get_model, with_parameters
@@ -280,6 +280,15 @@ def test_a_run_of_networks_is_written_and_read_back(tmp_path):
     said = run.predictions().set_index("clip_id").loc[data.clip_ids[first.test]]
     np.testing.assert_array_equal(said[[f"p_{name}" for name in data.classes]].to_numpy(), alone)
     np.testing.assert_array_equal(run.models()[0].predict_proba(clips[first.test]), alone)
+
+
+def test_a_network_that_diverges_ends_in_that_epoch():
+    """Model, split, epoch and the parameter to lower are named; nothing is learnt on without numbers."""
+    task = make_task("cnn", learning_rate=1e30, epochs=4)
+    with pytest.raises(
+        DivergedError, match=r"split 1: model cnn diverged in epoch \d of 4.* try less.*learning_rate="
+    ):
+        fit_split(task, SPLIT, "folds")
 
 
 def test_every_epoch_is_told_with_the_best_so_far():

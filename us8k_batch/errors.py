@@ -32,6 +32,10 @@ class StoreError(RequestError):
     """The store is missing, of another format or configuration, or cannot keep its promise."""
 
 
+class DivergedError(RequestError):
+    """With these parameters a model's numbers run away, on these clips; a search goes on with others."""
+
+
 class MissingExtraError(RequestError):
     """An optional part is not installed; the message names the extra."""
 

@@ -84,7 +84,7 @@ MODELS = {
         workers="processes",
     ),
     "knn": ModelSpec(name="knn", build=_knn, parameters=_KNN, features="mean+std"),
-    "mlp": ModelSpec(name="mlp", build=_mlp, parameters=_MLP, workers="processes"),
+    "mlp": ModelSpec(name="mlp", build=_mlp, parameters=_MLP, pace="learning_rate_init", workers="processes"),
     "logistic": ModelSpec(name="logistic", build=_logistic, parameters={"C": 0.1, "max_iter": 1000}),
     "dummy": ModelSpec(name="dummy", build=_dummy, parameters={"strategy": "prior"}),
 }

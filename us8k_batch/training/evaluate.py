@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.errors import RequestError, Us8kError
+from us8k_batch.errors import DivergedError, RequestError, Us8kError
 from us8k_batch.training.epochs import teller
 from us8k_batch.training.importance import Layout, importances
 from us8k_batch.training.metrics import Scores, Tested, score
@@ -174,6 +174,8 @@ def fit_split(task: Task, split: Split, protocol: str) -> Fitted:
         watched = (task.features[split.test], task.y[split.test]) if task.layout else None
         model = fit_model(task, split, watched)
         probabilities = np.asarray(model.predict_proba(task.features[split.test]), dtype=np.float32)
+        if not np.isfinite(probabilities).all():
+            raise _diverged(task, split, "diverged: its probabilities are no numbers")
         seconds = time.perf_counter() - began
         found = _importances(task, split, model) if task.layout else {}
     file = save_model(model, task.models / f"{protocol}-{split.name}").name if task.models else None
@@ -199,7 +201,7 @@ def fit_model(task: Task, split: Split, watched: tuple[Any, NDArray[np.int64]] |
         Clips that a model which learns in epochs is asked about after each of them, so that its curve can be
         drawn. Nothing is decided by the answers: the fitted model is the same to the last bit.
     """
-    model = task.spec.build(task.by_split.get(split.name, task.parameters), task.seed)
+    model = task.spec.build(_parameters(task, split), task.seed)
     if task.spec.listen is not None:
         task.spec.listen(model, teller(task.epochs, split.name, task.trial))
     more: dict[str, Any] = {"groups": task.groups[split.train]} if task.spec.uses_groups else {}
@@ -207,13 +209,31 @@ def fit_model(task: Task, split: Split, watched: tuple[Any, NDArray[np.int64]] |
         more["watched"] = watched
     try:
         model.fit(task.features[split.train], task.y[split.train], **more)
+    except DivergedError as error:
+        raise _diverged(task, split, str(error)) from error
     except Us8kError as error:
         raise type(error)(f"split {split.name}: {error}") from error
     except ValueError as error:
         # What scikit-learn and XGBoost raise for a parameter out of range.
         reason = str(error).strip().splitlines()[0]
+        if "non-finite parameter weights" in reason:  # scikit-learn's word for a network that diverged
+            raise _diverged(task, split, "diverged: its weights are no numbers any more") from error
         raise RequestError(f"split {split.name}: model {task.spec.name} cannot be fitted: {reason}") from error
     return model
+
+
+def _parameters(task: Task, split: Split) -> Parameters:
+    return task.by_split.get(split.name, task.parameters)
+
+
+def _diverged(task: Task, split: Split, what: str) -> DivergedError:
+    """Say which model ran away, when, and what to change."""
+    spec, remedy = task.spec, "choose other --features, or a model that scales them, such as mlp"
+    if spec.pace is not None:
+        now, usual = _parameters(task, split)[spec.pace], spec.parameters[spec.pace]
+        less = usual if now > usual else now / 10
+        remedy = f"it learnt with {spec.pace}={now:g}, try less, such as --set {spec.pace}={less:g}"
+    return DivergedError(f"split {split.name}: model {spec.name} {what}; {remedy}")
 
 
 def _importances(task: Task, split: Split, model: Model) -> dict[str, dict[str, float]]:

@@ -53,6 +53,8 @@ class ModelSpec:
     """Whether `fit` also takes `watched`: clips that it is asked about after every epoch, and learns nothing from."""
     listen: Callable[[Any, Told], object] | None = None
     """Have an unfitted model tell its epochs or rounds of boosting; None for what learns in one go."""
+    pace: str | None = None
+    """Parameter that says how far one step of learning goes: the one to lower when the model diverges."""
     workers: Literal["threads", "processes"] = "threads"
     """How folds are fitted side by side: threads where the library leaves the interpreter alone meanwhile."""
 

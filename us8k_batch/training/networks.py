@@ -199,5 +199,6 @@ MODELS = {
         uses_groups=True,
         watches=True,
         listen=_tell_epochs,
+        pace="learning_rate",
     ),
 }

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from us8k_batch.errors import DamageError, RequestError
+from us8k_batch.errors import DamageError, DivergedError, RequestError
 from us8k_batch.training.epochs import Told
 from us8k_batch.training.frames import ClipFrames
 from us8k_batch.training.models import Parameters, require
@@ -95,6 +95,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         ------
         RequestError
             If training is to stop early, and the clips of a class come from too few recordings for that.
+        DivergedError
+            If the loss is no number any more.
         MissingExtraError
             If Keras or JAX is not installed.
         """
@@ -255,11 +257,13 @@ def _ask(model: Any, rows: Rows, size: int) -> NDArray[np.float32]:
 
 
 def _listener(keras: Any, epochs: int, told: Told | None) -> Any:
-    """Make a callback that tells of every epoch."""
+    """Make a callback that tells of every epoch, and ends what learns nothing any more."""
     best: tuple[float, int | None] = (math.inf, None)
 
     def look(epoch: int, logs: dict[str, float]) -> None:
         nonlocal best
+        if not math.isfinite(logs["loss"]):
+            raise DivergedError(f"diverged in epoch {epoch + 1} of {epochs}: its loss is {logs['loss']}")
         best = min(best, (logs.get("val_loss", math.inf), epoch + 1), key=lambda one: one[0])
         if told is not None:
             values = {_NAMES[name]: float(value) for name, value in logs.items() if name in _NAMES}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from us8k_batch.errors import RequestError
+from us8k_batch.errors import DivergedError, RequestError
 from us8k_batch.training.evaluate import Task, fit_split
 from us8k_batch.training.models import Parameters
 from us8k_batch.training.spaces import Space, draw, encode
@@ -181,7 +181,7 @@ def _outcome(wanted: Wanted, study: Study, one: _Running, fitted: Future[float])
 
     try:
         one.accuracies.append(fitted.result())
-    except ValueError as error:
+    except (ValueError, DivergedError) as error:
         # Not every point of a space fits every dataset: 27 neighbours need 27 clips.
         study.tell(one.trial, state=TrialState.PRUNED)
         return f"cannot be fitted ({str(error).splitlines()[0]})"

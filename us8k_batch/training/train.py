@@ -132,6 +132,8 @@ def train(
     ------
     RequestError
         If it cannot be done as asked; nothing was written then.
+    DivergedError
+        If a model's numbers run away with these parameters; nothing was written then either.
     """
     began, clock = datetime.now(UTC), _Clock()
     spec = get_model(options.model)

@@ -66,6 +66,7 @@ MODELS = {
         parameters=_XGBOOST,
         modules=("xgboost", "sklearn"),
         listen=_tell_rounds,
+        pace="learning_rate",
     ),
     "random-forest": ModelSpec(name="random-forest", build=_random_forest, parameters=_FOREST, uses_groups=True),
 }
