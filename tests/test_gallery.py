@@ -48,6 +48,7 @@ def test_all_is_found(dataset: Path, store: str) -> None:
     found = gallery_of(store, dataset)
     assert found.census["sample rate"] == {"44,100 Hz": 4, "8,000 Hz": 1}
     assert found.census["channels"] == {"1": 4, "2": 1}
+    assert found.census["bit depth"] == {"16 bit": 4, "24 bit": 1}
     assert found.census["coding"] == {"WAV PCM_16": 4, "WAV PCM_24": 1}
     assert (found.headers, found.heard) == (5, 5)
     assert found.silent == [(0, 0.0)]

@@ -15,6 +15,7 @@ from us8k_batch.errors import ClipError, RequestError, StorageError
 from us8k_batch.features.audio import Header, read_header, resample
 from us8k_batch.gallery.before_after import Comparison, compare
 from us8k_batch.gallery.choose import Places, by_class, spread, typical
+from us8k_batch.gallery.depth import bit_depth
 from us8k_batch.gallery.draw import draw_portrait
 from us8k_batch.gallery.sound import Heard, Sound, at_rate, encode_mp3, excerpt, hear
 from us8k_batch.store.reader import Store
@@ -58,7 +59,7 @@ class Gallery:
     dataset: str
     """Where the clips were read."""
     census: Mapping[str, Mapping[str, int]]
-    """Clips by ``sample rate``, ``channels`` and ``coding``, most frequent first."""
+    """Clips by ``sample rate``, ``channels``, ``bit depth`` and ``coding``, most frequent first."""
     headers: int
     """Clips whose headers were read."""
     heard: int = 0
@@ -147,6 +148,7 @@ def _census(headers: Mapping[int, Header]) -> dict[str, dict[str, int]]:
     kinds = {
         "sample rate": (f"{header.sample_rate:,} Hz" for header in headers.values()),
         "channels": (str(header.channels) for header in headers.values()),
+        "bit depth": (bit_depth(header.subtype) for header in headers.values()),
         "coding": (f"{header.format} {header.subtype}" for header in headers.values()),
     }
     return {kind: dict(Counter(values).most_common()) for kind, values in kinds.items()}

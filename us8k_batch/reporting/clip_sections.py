@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.gallery.before_after import Comparison, Side
+from us8k_batch.gallery.depth import bit_depth
 from us8k_batch.gallery.gallery import EXCERPT_SECONDS, SILENT, Gallery, Portrait
 from us8k_batch.pages.figure import figure, inline_svg, player
 from us8k_batch.pages.shell import card, folded, grid, note
@@ -19,7 +20,7 @@ SHOWN = 20
 
 
 def formats(gallery: Gallery, clips: int) -> Iterator[Markup | str]:
-    """Say what the files are: rates, channels, codings."""
+    """Say what the files are: rates, channels, bit depths, codings."""
     yield f"Read from the headers of {_of(gallery.headers, clips)} in {gallery.dataset}."
     yield grid(bars(counts, caption=f"Clips per {kind}", name=kind) for kind, counts in gallery.census.items())
 
@@ -41,7 +42,7 @@ def _portrait(number: int, label: str, one: Portrait, clips: pa.Table) -> Markup
     channels = {1: "mono", 2: "stereo"}.get(header.channels, f"{header.channels} channels")
     about = (
         f"{clip}: {seconds:.2f} s, fold {clips['fold'][one.place].as_py()}; its file: {header.sample_rate:,} Hz, "
-        f"{channels}, {header.format} {header.subtype}, peak {one.peak:.2f}"
+        f"{channels}, {bit_depth(header.subtype)} ({header.format}), peak {one.peak:.2f}"
     )
     words = f"Waveform, mel spectrogram and MFCC of a clip of class {label}"
     return card(
