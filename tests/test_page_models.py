@@ -16,7 +16,7 @@ from us8k_batch.training.mistakes import Mistake
 def test_curves_tell_learnt_from_tested(tmp_path: Path) -> None:
     """Both are drawn over the splits, with the lowest and highest split, and can be read as tables."""
     write_tables(tmp_path, epochs=4)
-    page = page_of(page_models.learning(read_curves(tmp_path / "metrics.jsonl")["folds"], "folds"))
+    page = page_of(page_models.learning(read_curves(tmp_path / "metrics.jsonl")))
     for text in ("clips learnt from", "test clips, lowest split", "test clips, highest split", "split 2"):
         assert text in page.said
     labels = [one["aria-label"] for one in page.all("svg") if "aria-label" in one]

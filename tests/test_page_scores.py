@@ -34,6 +34,12 @@ def test_every_split_and_the_mean_are_in_the_table() -> None:
     assert "mean ± std" not in said
 
 
+def test_fold_10_comes_after_fold_9() -> None:
+    """Numbers are sorted as numbers, though a document holds them as text; words come last, wild ones too."""
+    names = ["10", "2", "article", "1", "9" * 5000]
+    assert [name for name, _ in page_scores.in_order(dict.fromkeys(names))] == ["1", "2", "10", "9" * 5000, "article"]
+
+
 def test_crossing_recordings_are_scored_without() -> None:
     """The score without them stands below the one with them."""
     document = make_document()

@@ -11,7 +11,7 @@ from us8k_batch.pages.figure import figure
 from us8k_batch.pages.shell import Section, facts, note, render_page
 from us8k_batch.pages.tables import NOTHING, Number, matrix, percent, table
 from us8k_batch.training.compare import Comparison, Line
-from us8k_batch.training.page_scores import beside
+from us8k_batch.training.page_scores import beside, in_order
 
 MOST_DRAWN = 60
 """Runs in a chart."""
@@ -133,7 +133,7 @@ def _folds(runs: Sequence[Line], labels: Mapping[int, str]) -> Iterator[Markup |
     for line in runs:
         together.setdefault((line.protocol, tuple(line.folds)), []).append(line)
     for number, ((protocol, splits), lines) in enumerate(together.items(), 1):
-        shown = splits[:MOST_SPLITS]
+        shown = [name for name, _ in in_order(dict.fromkeys(splits))][:MOST_SPLITS]
         more = "" if len(shown) == len(splits) else f", the first {len(shown)} of {len(splits)} splits"
         which = f" ({number})" if len(together) > 1 else ""
         yield matrix(

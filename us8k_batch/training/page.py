@@ -67,7 +67,7 @@ def run_page(
     curves = read_curves(folder / rundir.METRICS)
     shown = [name for name in (protocol, document["protocol"]) if name in curves]
     if shown:
-        parts = [part for name in dict.fromkeys(shown) for part in page_models.learning(curves[name], name)]
+        parts = page_models.learning({name: curves[name] for name in dict.fromkeys(shown)})
         sections.append(Section("Learning", tuple(parts)))
     worth = (document.get("importance") or {}).get(protocol)
     if worth:

@@ -14,7 +14,7 @@ from us8k_batch.pages.shell import card, folded, grid
 from us8k_batch.pages.tables import Number, percent, table
 from us8k_batch.training.curves import Curves
 from us8k_batch.training.mistakes import Mistake
-from us8k_batch.training.page_scores import beside
+from us8k_batch.training.page_scores import beside, in_order
 from us8k_batch.training.spaces import describe
 
 MOST_FEATURES = 20
@@ -24,13 +24,20 @@ MOST_LINES = 12
 WHO = {"train": "clips learnt from", "validation": "clips held out to stop early", "test": "test clips"}
 
 
-def learning(curves: Curves, protocol: str) -> Iterator[Markup | str]:
-    """Draw loss and accuracy by epoch."""
+def learning(found: Mapping[str, Curves]) -> Iterator[Markup | str]:
+    """Draw loss and accuracy by epoch, of one protocol after the other."""
     yield (
-        f"Means over the splits of {protocol}, epoch by epoch. While it learns, a network has parts left out and may "
-        "be given mixtures, so clips learnt from can look worse than they are. Nothing was chosen by the test clips: "
-        "the last epoch counts, or what the clips held out decide."
+        "Means over the splits, epoch by epoch. While it learns, a network has parts left out and may be given "
+        "mixtures, so clips learnt from can look worse than they are. Nothing was chosen by the test clips: the last "
+        "epoch counts, or what the clips held out decide."
     )
+    for protocol, curves in found.items():
+        if len(found) > 1:
+            yield Markup("<h3>{}</h3>").format(protocol)
+        yield from _curves(curves)
+
+
+def _curves(curves: Curves) -> Iterator[Markup | str]:
     for what, unit in (("accuracy", "per cent"), ("loss", "cross-entropy")):
         scale = 100 if what == "accuracy" else 1
         series = {}
@@ -54,7 +61,7 @@ def learning(curves: Curves, protocol: str) -> Iterator[Markup | str]:
         yield figure(chart, f"{what.capitalize()} by epoch.")
     splits = curves.by_split.get("test_accuracy", {})
     if 1 < len(splits) <= MOST_LINES:
-        each = {f"split {name}": [(epoch, 100 * value) for epoch, value in line] for name, line in splits.items()}
+        each = {f"split {name}": [(epoch, 100 * value) for epoch, value in line] for name, line in in_order(splits)}
         chart = lines(each, alternative="Accuracy on the test clips by epoch, one line for each split.", x="epoch",
                       y="accuracy, per cent", y_range=(0, 100))  # fmt: skip
         yield folded("Each split", figure(chart, "Accuracy on the test clips of each split."))
@@ -134,7 +141,7 @@ def tuning(told: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Marku
                 one["pruned"],
                 describe((n for n in told["space"] if n in one["parameters"]), one["parameters"]),
             )
-            for name, one in told["splits"].items()
+            for name, one in in_order(told["splits"])
         ),
         caption="What each fold's search chose",
     )

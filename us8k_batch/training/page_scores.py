@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
@@ -13,6 +13,7 @@ from us8k_batch.pages.shell import note
 from us8k_batch.pages.tables import Number, bars, matrix, percent, table
 from us8k_batch.training.anchors import published_for
 
+T = TypeVar("T")
 MOST_CLASSES = 100
 """Classes whose confusion is shown whole."""
 MOST_DRAWN = 60
@@ -26,7 +27,7 @@ LONGEST_NAME = 24
 def folds(document: Mapping[str, Any], protocol: str, scores: Mapping[str, Any]) -> Iterator[Markup | str]:
     """Show the splits, their mean, and what was published."""
     splits, seconds = document["splits"][protocol], document["fit_seconds"].get(protocol, {})
-    names = list(scores["folds"])
+    names = [name for name, _ in in_order(scores["folds"])]
     rows: list[tuple[Any, ...]] = [
         (
             name,
@@ -238,6 +239,17 @@ def beside(rows: Iterable[tuple[str, Interval]]) -> dict[str, Interval]:
         label = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 6]}…{name[-5:]}"
         found[label if label not in found else f"{label[: LONGEST_NAME - 6]}… {len(found)}"] = value
     return found
+
+
+def in_order(splits: Mapping[str, T]) -> list[tuple[str, T]]:
+    """Sort splits by name, those that are numbers by number: a document sorts 10 before 2."""
+
+    def rank(one: tuple[str, T]) -> tuple[bool, int, str]:
+        name = one[0]
+        number = name.isdecimal() and len(name) < LONGEST_NAME
+        return not number, int(name) if number else 0, name
+
+    return sorted(splits.items(), key=rank)
 
 
 def joined(values: Iterable[object]) -> str:
