@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import Page, assert_sound
 
-from us8k_batch.pages.charts import DASHES, MARKS, WIDTH, Interval, _axis, intervals, lines, mark
+from us8k_batch.pages.charts import BROAD, DASHES, MARKS, SLIM, Interval, _axis, intervals, lines, mark
 from us8k_batch.pages.shell import Section, render_page
 
 EVIL = "<script>alert(1)</script>"
@@ -38,7 +38,7 @@ def test_lines_stay_inside_and_can_be_read(series: dict[str, list[tuple[float, f
     page = Page(lines(series, alternative="what is seen", x="x", y="y"))
     paths = [one["d"] for one in page.all("path") if one.get("stroke-width") == "2" and one["d"].count(",") > 0]
     for x, y in re.findall(r"([-\d.]+),([-\d.]+)", " ".join(paths)):
-        assert 0 <= float(x) <= WIDTH
+        assert 0 <= float(x) <= BROAD.width
         assert 0 <= float(y) <= 300
     assert len(page.all("li")) == len(series)
     assert len([one for one in page.all("th") if one.get("scope") == "col"]) == 1 + len(series)
@@ -63,10 +63,28 @@ def test_what_cannot_be_drawn_is_said() -> None:
 def test_an_interval_is_as_long_as_it_is() -> None:
     """Its ends lie at their places on the axis, the value between them."""
     made = intervals({"a": Interval(50, 25, 75)}, alternative="a", x="x", x_range=(0, 100))
-    left, right = map(float, re.findall(r'class="c0" d="M([\d.]+),\d+H([\d.]+)"', made)[0])
-    (at,) = map(float, re.findall(r'cx="([\d.]+)"', made))
-    assert math.isclose(at - left, right - at, abs_tol=0.2)
-    assert left < at
+    drawn = zip(
+        re.findall(r'class="c0" d="M([\d.]+),\d+H([\d.]+)"', made), re.findall(r'cx="([\d.]+)"', made), strict=True
+    )
+    for ends, value in drawn:
+        left, right, at = map(float, (*ends, value))
+        assert math.isclose(at - left, right - at, abs_tol=0.2)
+        assert left < at
+
+
+def test_a_chart_is_drawn_for_a_desk_and_for_a_telephone() -> None:
+    """Both say the same; the one for a telephone has nothing beside what it has room for."""
+    rows = {"a name as long as they may be": Interval(0.5, 0.2, 0.9), "b": Interval(0.1)}
+    for made in (
+        intervals(rows, alternative="what is seen", x="x", references={"chance": 0.85}),
+        lines({"a": [(0, 1), (1, 2)]}, alternative="what is seen", x="x", y="y"),
+    ):
+        page = Page(made)
+        drawings = [one for one in page.all("svg") if one.get("class", "").startswith("plot")]
+        assert [one["class"] for one in drawings] == ["plot broad", "plot slim"]
+        assert {one["aria-label"] for one in drawings} == {"what is seen"}
+        slim = made.partition("plot slim")[2]
+        assert all(0 <= float(x) <= SLIM.width for x in re.findall(r'(?:cx|<text x)="([-\d.]+)"', slim))
 
 
 def test_colour_is_never_alone() -> None:

@@ -41,6 +41,26 @@ def test_numbers_are_aligned_and_text_is_not() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_too_wide_for_a_telephone_names_each_of_its_values() -> None:
+    """There, values stand below the name of their row; who has room, or few columns, is not told twice."""
+    narrow = Page(table(["class", "clips"], [["air_conditioner", 1000]], caption="c"))
+    assert [one for one in narrow.all("td") if "data-name" in one] == []
+    assert "class" not in narrow.all("table")[0]
+    long = "engine_idling of a lorry"
+    wide = Page(table(["clip", "right", "said", EVIL], [[long, long, long, 0.5]], caption="c"))
+    assert [one["data-name"] for one in wide.all("td")] == ["right", "said", EVIL]
+    assert wide.all("table")[0]["class"] == "stack"
+    many = Page(table([str(i) for i in range(9)], [list(range(9))], caption="c"))
+    assert many.all("table")[0]["class"] == "many"
+
+
+def test_long_names_of_columns_stand_upright() -> None:
+    """Ten classes beside each other have no room to lie, ten folds have."""
+    for names, kind in ((["air_conditioner"] * 10, "up"), ([str(i) for i in range(10)], None)):
+        page = Page(matrix(["a"], names, [[1] * 10], caption="c", corner="x"))
+        assert {one.get("class") for one in page.all("th")[1:11]} == {kind}
+
+
 def test_markup_in_a_cell_stays() -> None:
     """A cell may hold more than text, if it is said to be markup."""
     assert "<b>bold</b>" in table(["a"], [[Markup("<b>bold</b>")]], caption="c")

@@ -12,11 +12,19 @@ from typing import Any
 import pytest
 from audio_stores import make_audio_store
 from datasets import make_manifest, write_tone
+from feature_stores import make_catalog, make_features_store
 from playwright.sync_api import Browser, Page, sync_playwright
 from run_documents import make_article, make_document, write_run
 
 from us8k_batch.reporting.report import report
+from us8k_batch.training.progress import Lines
+from us8k_batch.training.train import TrainOptions, train
+from us8k_batch.training.tune import TuneOptions, tune
 
+URBAN = (
+    "air_conditioner", "car_horn", "children_playing", "dog_bark", "drilling", "engine_idling", "gun_shot",
+    "jackhammer", "siren", "street_music",
+)  # fmt: skip
 EVIL = "<script>alert(1)</script>"
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -75,7 +83,24 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     report(runs, str(folder / "run.html"), dataset=str(mistaken))
     runs.append(str(write_run(folder / "article", make_article(), epochs=3)))
     report(runs, str(folder / "runs.html"))
-    return {name: folder / f"{name}.html" for name in (*made, "run", "runs")}
+    return {name: folder / f"{name}.html" for name in (*made, "run", "runs")} | _real_runs(folder)
+
+
+def _real_runs(folder: Path) -> dict[str, Path]:
+    """Tune a model, train a network, and compare them, with as many classes and folds as UrbanSound8K has."""
+    labels = [label for label in URBAN for _ in range(2)] * 10
+    table = make_catalog(len(labels), len(URBAN), 10, columns={"label": labels})
+    store = str(make_features_store(folder / "urban", table=table))
+    runs = {"tuned": folder / "tuned", "network": folder / "network"}
+    quiet = Lines(lambda _: None)
+    tune(TuneOptions(store=store, model="knn", features="mean", trials=2, out=str(runs["tuned"])), quiet)
+    small = {"epochs": 3, "units": 8, "patience": 2}
+    asked = TrainOptions(
+        store=store, model="article-mlp", protocol="grouped", out=str(runs["network"]), parameters=small
+    )
+    train(asked, quiet)
+    report([str(one) for one in runs.values()], str(folder / "compared.html"))
+    return {name: path / "report.html" for name, path in runs.items()} | {"compared": folder / "compared.html"}
 
 
 @pytest.fixture

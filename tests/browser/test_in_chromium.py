@@ -11,7 +11,7 @@ from conftest import EVIL, WIDTHS
 from playwright.sync_api import Page
 
 STORES = ("store", "store-without-audio")
-every_page = pytest.mark.parametrize("name", (*STORES, "run", "runs"))
+every_page = pytest.mark.parametrize("name", (*STORES, "run", "runs", "tuned", "network", "compared"))
 every_store = pytest.mark.parametrize("name", STORES)
 
 HEAR_ALL = """async () => {
@@ -32,6 +32,10 @@ HEARD = """one => new Promise(done => {
   one.addEventListener("timeupdate", look);
   look();
 })"""
+SCROLLS = """() => [...document.querySelectorAll("body *")]
+  .filter(one => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1 && one.clientWidth
+    && ["auto", "scroll"].includes(getComputedStyle(one).overflowX))
+  .map(one => [one.className, one.getAttribute("aria-label"), one.scrollWidth])"""
 SEE_ALL = """() => [...document.querySelectorAll("svg, img")].filter(one => one.checkVisibility()).map(one => {
   const box = one.getBoundingClientRect();
   const drawn = one.tagName === "IMG" ? one.naturalWidth
@@ -109,9 +113,22 @@ def test_axe_finds_nothing(look: Any, name: str, scheme: str, width: str) -> Non
 
 @every_page
 def test_a_phone_shows_it_without_scrolling_sideways(look: Any, name: str) -> None:
-    """What is wider scrolls by itself."""
+    """Neither the page nor a part of it, also of what is folded: charts and wide tables have another form there."""
     with look(name, width="phone") as seen:
+        seen.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= WIDTHS["phone"]
+        assert seen.page.evaluate(SCROLLS) == []
+
+
+@every_page
+def test_a_chart_is_seen_once(look: Any, name: str) -> None:
+    """At a desk, on a telephone and on paper, in the form that is made for it."""
+    for width, media, form in (("desk", "screen", "broad"), ("phone", "screen", "slim"), ("phone", "print", "broad")):
+        with look(name, width=width) as seen:
+            seen.page.emulate_media(media=media)
+            shown = seen.page.locator("svg.plot:visible")
+            assert shown.count() > 0
+            assert seen.page.locator(f"svg.plot.{form}:visible").count() == shown.count()
 
 
 @every_page

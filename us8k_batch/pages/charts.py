@@ -11,8 +11,8 @@ from markupsafe import Markup
 from us8k_batch.pages.shell import folded
 from us8k_batch.pages.tables import table
 
-WIDTH, LEFT, RIGHT, TOP = 720, 62, 14, 12
-"""Pixels: width of a chart, and room beside and above what is drawn."""
+TOP = 12
+"""Pixels above what is drawn."""
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 5", "4 4")
 """Lines differ by these too, not by colour alone."""
 MARKS = (
@@ -20,6 +20,33 @@ MARKS = (
     "M0,-5L5,0L0,5L-5,0z", "M0,4.8L4.6,-3.4H-4.6z", "M-1.5,-4.6h3v3.1h3.1v3h-3.1v3.1h-3v-3.1h-3.1v-3h3.1z",
 )  # fmt: skip
 """Paths of markers, around 0; with eight colours, 24 pairs differ before one comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What is drawn on: each chart is drawn twice, and `page.css` shows one of them, by the width of the screen."""
+
+    kind: str
+    """Class of the drawing."""
+    width: int
+    """Pixels of the drawing; a text of 12 of them can be read."""
+    left: int
+    """Room for the values beside an upright axis."""
+    names: int
+    """Room for the names beside intervals; 0 writes each above its interval."""
+    row: int
+    """Height of one interval."""
+    right: int = 14
+
+    @property
+    def end(self) -> int:
+        """Where the axis across ends."""
+        return self.width - self.right
+
+
+BROAD = Canvas("broad", 720, 62, 190, 26)
+SLIM = Canvas("slim", 360, 46, 0, 40)
+"""For a telephone, so that nothing has to be scrolled sideways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +107,24 @@ def lines(
     across = _axis([point[0] for point in points] if x_range is None else list(x_range))
     up = _axis([point[1] for point in points] if y_range is None else list(y_range))
     bottom = height - 44
-    place_x = _scale(across, LEFT, WIDTH - RIGHT)
-    place_y = _scale(up, bottom, TOP)
-    parts = [_grid(across, up, place_x, place_y, bottom), _names(x, y, height, bottom)]
-    if diagonal:
-        low, high = max(across[0], up[0]), min(across[-1], up[-1])
-        parts.append(
-            Markup('<path d="M{:.1f},{:.1f}L{:.1f},{:.1f}" stroke="currentColor" opacity=".5" fill="none"/>').format(
-                place_x(low), place_y(low), place_x(high), place_y(high)
-            )
-        )
-    for number, (name, line) in enumerate(series.items()):
-        parts.append(_line(number, name, [(place_x(a), place_y(b)) for a, b in line], markers))
+
+    def draw(canvas: Canvas) -> Markup:
+        place_x = _scale(across, canvas.left, canvas.end)
+        place_y = _scale(up, bottom, TOP)
+        parts = [_grid(across, up, place_x, place_y, bottom), _names(canvas, canvas.left, x, y, height, bottom)]
+        if diagonal:
+            low, high = max(across[0], up[0]), min(across[-1], up[-1])
+            path = f"M{place_x(low):.1f},{place_y(low):.1f}L{place_x(high):.1f},{place_y(high):.1f}"
+            parts.append(Markup('<path d="{}" stroke="currentColor" opacity=".5" fill="none"/>').format(path))
+        for number, (name, line) in enumerate(series.items()):
+            parts.append(_line(number, name, [(place_x(a), place_y(b)) for a, b in line], markers))
+        return svg(parts, canvas.kind, canvas.width, height, alternative)
+
     legend = Markup("").join(
         Markup("<li>{}{}</li>").format(_sample(number, markers), name) for number, name in enumerate(series)
     )
-    return Markup('{}<ul class="legend">{}</ul>{}').format(
-        _svg(parts, height, alternative), legend, _values(series, x, alternative, write)
+    return Markup('{}{}<ul class="legend">{}</ul>{}').format(
+        draw(BROAD), draw(SLIM), legend, _values(series, x, alternative, write)
     )
 
 
@@ -126,16 +154,33 @@ def intervals(
     named = references or {}
     ends = [end for row in rows.values() for end in (row.value, row.low, row.high) if end is not None]
     across = _axis([*ends, *named.values()] if x_range is None else list(x_range))
-    left = 190
-    height = TOP + 26 * len(rows) + 22 * len(named) + 56
+    return Markup("").join(_intervals(canvas, rows, across, named, x, alternative) for canvas in (BROAD, SLIM))
+
+
+def svg(parts: Iterable[Markup], kind: str, width: int, height: int, alternative: str) -> Markup:
+    """Put parts together into a drawing; `kind` is the class that decides where it is shown."""
+    return Markup('<svg class="plot {}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        kind, width, height, alternative, Markup("").join(parts)
+    )
+
+
+def _intervals(
+    canvas: Canvas,
+    rows: Mapping[str, Interval],
+    across: Sequence[float],
+    named: Mapping[str, float],
+    x: str,
+    alternative: str,
+) -> Markup:
+    left = canvas.names or canvas.right
+    height = TOP + canvas.row * len(rows) + 22 * len(named) + 56
     bottom = height - 44
-    place = _scale(across, left, WIDTH - RIGHT)
-    parts = [_grid(across, (), place, lambda value: value, bottom), _names(x, "", height, bottom)]
+    place = _scale(across, left, canvas.end)
+    parts = [_grid(across, (), place, lambda value: value, bottom), _names(canvas, left, x, "", height, bottom)]
     for i, (name, row) in enumerate(rows.items()):
-        at = TOP + 16 + 26 * i
-        parts.append(
-            Markup('<text x="{}" y="{}" text-anchor="end" font-size="13">{}</text>').format(left - 10, at + 4, name)
-        )
+        at = TOP + canvas.row * (i + 1) - 10
+        words = (left - 10, at + 4, "end") if canvas.names else (left, at - 13, "start")
+        parts.append(Markup('<text x="{}" y="{}" text-anchor="{}" font-size="13">{}</text>').format(*words, name))
         if row.low is not None and row.high is not None:
             parts.append(
                 Markup('<path class="c0" d="M{:.1f},{}H{:.1f}" stroke="currentColor" stroke-width="3"/>').format(
@@ -148,22 +193,18 @@ def intervals(
             ).format(place(row.value), at, f"{name}: {row.value:.4g}")
         )
     for i, (name, value) in enumerate(named.items()):
-        at = TOP + 26 * len(rows) + 22 * i + 18
+        at = TOP + canvas.row * len(rows) + 22 * i + 18
+        right = place(value) > canvas.width * 0.6
         parts.append(
             Markup(
                 '<g class="c1"><path d="M{0:.1f},{1}V{2}" stroke="currentColor" stroke-dasharray="4 3"/></g>'
                 '<text x="{3:.1f}" y="{4}" font-size="12" text-anchor="{5}">{6}</text>'
-            ).format(place(value), TOP, bottom, *_beside(place(value)), at, *_words(name, value, place(value)))
-        )
-    return _svg(parts, height, alternative)
-
-
-def _beside(at: float) -> tuple[float]:
-    return (at + 5,) if at < WIDTH * 0.7 else (at - 5,)
-
-
-def _words(name: str, value: float, at: float) -> tuple[str, str]:
-    return ("start" if at < WIDTH * 0.7 else "end", f"{name} {value:.4g}")
+            ).format(
+                place(value), TOP, bottom, place(value) + (-5 if right else 5), at, "end" if right else "start",
+                f"{name} {value:.4g}",
+            )
+        )  # fmt: skip
+    return svg(parts, canvas.kind, canvas.width, height, alternative)
 
 
 def _axis(values: Sequence[float]) -> tuple[float, ...]:
@@ -208,11 +249,11 @@ def _grid(
     return Markup("").join([*upright, *level])
 
 
-def _names(x: str, y: str, height: int, bottom: float) -> Markup:
+def _names(canvas: Canvas, left: float, x: str, y: str, height: int, bottom: float) -> Markup:
     return Markup(
         '<text x="{}" y="{}" text-anchor="middle" font-size="13">{}</text>'
         '<text transform="translate(14,{}) rotate(-90)" text-anchor="middle" font-size="13">{}</text>'
-    ).format((LEFT + WIDTH) / 2, height - 8, x, (TOP + bottom) / 2, y)
+    ).format((left + canvas.end) / 2, height - 8, x, (TOP + bottom) / 2, y)
 
 
 def _line(number: int, name: str, points: Iterable[tuple[float, float]], markers: bool) -> Markup:
@@ -237,13 +278,6 @@ def _sample(number: int, markers: bool) -> Markup:
         '<svg class="c{}" viewBox="0 0 26 16" aria-hidden="true" focusable="false"><path d="M0,8H26" '
         'stroke="currentColor" stroke-width="2" stroke-dasharray="{}"/>{}</svg>'
     ).format(number % 8, DASHES[number % len(DASHES)] or "none", dot if markers else "")
-
-
-def _svg(parts: Iterable[Markup], height: int, alternative: str) -> Markup:
-    return Markup(
-        '<div class="wide" role="group" tabindex="0" aria-label="{0}"><svg class="plot" viewBox="0 0 {1} {2}" '
-        'role="img" aria-label="{0}">{3}</svg></div>'
-    ).format(alternative, WIDTH, height, Markup("").join(parts))
 
 
 def _values(

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from us8k_batch.pages.charts import SLIM, svg
 from us8k_batch.pages.shell import folded
 from us8k_batch.pages.tables import Number, table
 
 LEFT, CELL, ROW = 150, 20, 24
 """Pixels: room for the rows' names, width and height of a cell."""
+SLIM_LEFT, SLIM_TOP, SLIM_ROW = 40, 128, 11
+"""The same on a telephone, where rows and columns change places."""
+LONGEST = 20
+"""Letters of a name that have room."""
 
 
 def diverging(
@@ -40,52 +45,96 @@ def diverging(
     unit : str
         What the values are, after each in its tip.
     """
-    width, bottom = LEFT + CELL * len(columns) + 10, ROW * len(rows) + 4
-    parts = []
-    for i, (name, line) in enumerate(zip(rows, values, strict=True)):
-        parts.append(
-            Markup('<text x="{}" y="{}" text-anchor="end" font-size="13">{}</text>').format(
-                LEFT - 8, ROW * i + 17, name if len(name) <= 20 else f"{name[:19]}…"
-            )
-        )
-        parts.extend(
-            Markup(
-                '<rect class="c{}" x="{}" y="{}" width="{}" height="{}" fill="currentColor" fill-opacity="{:.2f}">'
-                "<title>{}</title></rect>"
-            ).format(
-                1 if value > 0 else 0,
-                LEFT + CELL * j,
-                ROW * i + 2,
-                CELL - 1,
-                ROW - 2,
-                min(1.0, abs(value) / full),
-                f"{name}, {columns[j]}: {value:+.2f} {unit}".strip(),
-            )
-            for j, value in enumerate(line)
-        )
-    every = max(1, round(len(columns) / 10))
-    parts.extend(
-        Markup('<text x="{}" y="{}" text-anchor="middle" font-size="12">{}</text>').format(
-            LEFT + CELL * (j + 0.5), bottom + 14, name
-        )
-        for j, name in enumerate(columns)
-        if j % every == 0
-    )
-    parts.append(
-        Markup('<text x="{}" y="{}" text-anchor="middle" font-size="13">{}</text>').format(
-            (LEFT + width) / 2, bottom + 34, x
-        )
-    )
     # There are more columns than rows; the other way round, the table fits a page and a telephone.
     turned = zip(columns, zip(*values, strict=True), strict=True)
     written = ([name, *(Number(f"{value:+.2f}") for value in line)] for name, line in turned)
-    return Markup(
-        '<div class="wide" role="group" tabindex="0" aria-label="{0}">'
-        '<svg class="plot heatmap" viewBox="0 0 {1} {2}" role="img" aria-label="{0}">{3}</svg></div>{4}'
-    ).format(
-        alternative,
-        width,
-        bottom + 42,
-        Markup("").join(parts),
+    return Markup("{}{}{}").format(
+        _broad(rows, columns, values, alternative, x, full, unit),
+        _slim(rows, columns, values, alternative, x, full, unit),
         folded("The values as a table", table([x, *rows], written, caption=alternative)),
     )
+
+
+def _broad(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float]],
+    alternative: str,
+    x: str,
+    full: float,
+    unit: str,
+) -> Markup:
+    width, bottom = LEFT + CELL * len(columns) + 10, ROW * len(rows) + 4
+    parts = []
+    for i, (name, line) in enumerate(zip(rows, values, strict=True)):
+        parts.append(_text(LEFT - 8, ROW * i + 17, "end", _short(name)))
+        parts.extend(
+            _cell(
+                (LEFT + CELL * j, ROW * i + 2, CELL - 1, ROW - 2),
+                value / full,
+                f"{name}, {columns[j]}: {value:+.2f} {unit}",
+            )
+            for j, value in enumerate(line)
+        )
+    every = _every(len(columns))
+    parts.extend(
+        _text(LEFT + CELL * (j + 0.5), bottom + 14, "middle", columns[j]) for j in range(0, len(columns), every)
+    )
+    parts.append(_text((LEFT + width) / 2, bottom + 34, "middle", x))
+    return svg(parts, "broad", width, bottom + 42, alternative)
+
+
+def _slim(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float]],
+    alternative: str,
+    x: str,
+    full: float,
+    unit: str,
+) -> Markup:
+    """Draw it turned: what is a row stands upright, its name too."""
+    cell = (SLIM.width - SLIM_LEFT) / len(rows)
+    parts = [_text(SLIM_LEFT - 6, SLIM_TOP - 6, "end", x)]
+    for i, (name, line) in enumerate(zip(rows, values, strict=True)):
+        at = SLIM_LEFT + cell * i
+        parts.append(
+            Markup('<text transform="translate({:.1f},{}) rotate(-90)" font-size="12">{}</text>').format(
+                at + cell / 2 + 4, SLIM_TOP - 6, _short(name)
+            )
+        )
+        parts.extend(
+            _cell(
+                (at, SLIM_TOP + SLIM_ROW * j, cell - 1, SLIM_ROW - 1),
+                value / full,
+                f"{name}, {columns[j]}: {value:+.2f} {unit}",
+            )
+            for j, value in enumerate(line)
+        )
+    every = _every(len(columns))
+    parts.extend(
+        _text(SLIM_LEFT - 6, SLIM_TOP + SLIM_ROW * (j + 0.5) + 4, "end", columns[j])
+        for j in range(0, len(columns), every)
+    )
+    return svg(parts, "slim", SLIM.width, SLIM_TOP + SLIM_ROW * len(columns) + 6, alternative)
+
+
+def _cell(box: tuple[float, float, float, float], strength: float, words: str) -> Markup:
+    x, y, width, height = box
+    return Markup(
+        '<rect class="c{}" x="{:.5g}" y="{:.5g}" width="{:.4g}" height="{:.4g}" fill="currentColor" '
+        'fill-opacity="{:.2f}"><title>{}</title></rect>'
+    ).format(1 if strength > 0 else 0, x, y, width, height, min(1.0, abs(strength)), words.strip())
+
+
+def _text(x: float, y: float, anchor: str, words: str) -> Markup:
+    return Markup('<text x="{:.5g}" y="{:.5g}" text-anchor="{}" font-size="12">{}</text>').format(x, y, anchor, words)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _every(names: int) -> int:
+    """Choose how many names are skipped, so that some ten are left."""
+    return max(1, round(names / 10))

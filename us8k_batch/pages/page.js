@@ -25,6 +25,13 @@ for (const map of document.querySelectorAll("[data-map]")) {
     const [x, y] = element.getAttribute("transform").match(/-?[\d.]+/g).map(Number);
     return {element, x, y};
   });
+  // On a narrow screen the map is small, and its points are not.
+  const grow = () => {
+    const size = 1.15 * Math.min(2, Math.max(1, 700 / drawing.clientWidth));
+    for (const {element, x, y} of points) element.setAttribute("transform", `translate(${x},${y}) scale(${size})`);
+  };
+  grow();
+  addEventListener("resize", grow);
   let chosen = points[0];
   if (chosen) chosen.element.tabIndex = 0;
   const visible = point => !point.element.parentNode.classList.contains("faded");

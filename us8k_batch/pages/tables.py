@@ -9,6 +9,14 @@ from markupsafe import Markup
 
 SHADES = 5
 """Steps of shading, the classes ``h1`` to ``h5``."""
+NARROW = 46
+"""Letters in a line that a telephone has room for; of wider tables, values stand below their row's name there."""
+MANY = 8
+"""Columns from which on a table is written smaller."""
+WORD = 14
+"""Letters that text may take in a column before it is broken between words."""
+UPRIGHT = 48
+"""Letters of all names of columns of a matrix beyond which they stand upright."""
 NOTHING = "–"  # noqa: RUF001  # the dash that stands for no value
 
 
@@ -49,11 +57,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, e
     right = [all(_is_number(value) for value in column) for column in zip(*lines, strict=True)]
     kinds = [Markup(' class="n"') if one else Markup("") for one in right]
     titles = _join(_title(name, kind) for name, kind in zip(head, kinds, strict=True))
-    body = Markup("\n").join(_row(line, kinds) for line in lines)
+    widths = [
+        max(_width(name, False), *(_width(value, one) for value in column))
+        for name, column, one in zip(head, zip(*lines, strict=True), right, strict=True)
+    ]
+    wide = sum(widths) + len(widths) > NARROW
+    style = " ".join(["stack"] * wide + ["many"] * (len(head) > MANY))
+    body = Markup("\n").join(_row(line, kinds, head if wide else ()) for line in lines)
     return _region(
         caption,
-        Markup("<table><caption>{}</caption><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table>").format(
-            caption, titles, body
+        Markup("<table{}><caption>{}</caption><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table>").format(
+            Markup(' class="{}"').format(style) if style else "", caption, titles, body
         ),
     )
 
@@ -136,7 +150,8 @@ def matrix(
         Whether a cell, by row and column, has a frame, such as those of the diagonal.
     """
     largest = max((value for line in values for value in line), default=0)
-    head = _join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
+    kind = Markup(' class="up"') if sum(map(len, columns)) > UPRIGHT else ""
+    head = _join(Markup('<th scope="col"{}>{}</th>').format(kind, name) for name in columns)
     lines = []
     for i, (name, line) in enumerate(zip(rows, values, strict=True)):
         whole = (sum(line) if of_row else largest) or 1
@@ -171,10 +186,12 @@ def _title(name: str, kind: Markup) -> Markup:
     return Markup('<th scope="col"{}>{}</th>').format(kind, name)
 
 
-def _row(line: Sequence[Any], kinds: Sequence[Markup]) -> Markup:
+def _row(line: Sequence[Any], kinds: Sequence[Markup], names: Sequence[str]) -> Markup:
     first = Markup('<th scope="row"{}>{}</th>').format(kinds[0], _cell(line[0]))
+    named = [Markup(' data-name="{}"').format(name) for name in names[1:]] or [Markup("")] * (len(line) - 1)
     rest = _join(
-        Markup("<td{}>{}</td>").format(kind, _cell(value)) for value, kind in zip(line[1:], kinds[1:], strict=True)
+        Markup("<td{}{}>{}</td>").format(kind, name, _cell(value))
+        for value, kind, name in zip(line[1:], kinds[1:], named, strict=True)
     )
     return Markup("<tr>{}{}</tr>").format(first, rest)
 
@@ -185,6 +202,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value if isinstance(value, Markup) else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _width(value: Any, number: bool) -> int:
+    """Estimate the letters that a value needs in a line: a number is not broken, text between words."""
+    text = _cell(value)
+    return len(text) if number else max([min(len(text), WORD), *map(len, text.split())])
 
 
 def _is_number(value: Any) -> bool:
