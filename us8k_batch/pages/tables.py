@@ -112,8 +112,8 @@ def bars(
     return _region(
         caption,
         Markup(
-            '<table><caption>{}</caption><thead><tr><th scope="col">{}</th><td></td><th scope="col" class="n">{}</th>'
-            "</tr></thead>\n<tbody>{}</tbody></table>"
+            '<table class="bars"><caption>{}</caption><thead><tr><th scope="col">{}</th><td></td>'
+            '<th scope="col" class="n">{}</th></tr></thead>\n<tbody>{}</tbody></table>'
         ).format(caption, name, unit, rows),
     )
 
