@@ -24,6 +24,7 @@ _WIDTH = 8
 _BYTE_ARRAY, _FIXED = 6, 7
 _DELTA_BYTE_ARRAY = 7
 _DICTIONARY_PAGE = 2
+_LENGTH = struct.Struct("<I")
 _CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 
 
@@ -131,8 +132,10 @@ def _longest_value(body: memoryview, size: int, codec: int) -> int:
         except (pa.ArrowException, OSError):
             return size  # it will not decode then either
     longest = at = 0
-    while at + 4 <= len(body):
-        (length,) = struct.unpack_from("<I", body, at)
-        longest = max(longest, min(length, len(body)))
+    end = len(body) - 4
+    while at <= end:  # over every name of a dataset, so that nothing is called that need not be
+        (length,) = _LENGTH.unpack_from(body, at)
+        if length > longest:
+            longest = length
         at += 4 + length
-    return longest
+    return min(longest, len(body))
