@@ -135,7 +135,7 @@ def _longest_value(body: memoryview, size: int, codec: int) -> int:
     end = len(body) - 4
     while at <= end:  # over every name of a dataset, so that nothing is called that need not be
         (length,) = _LENGTH.unpack_from(body, at)
-        if length > longest:
+        if length > longest:  # noqa: PLR1730
             longest = length
         at += 4 + length
     return min(longest, len(body))
