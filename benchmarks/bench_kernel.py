@@ -6,8 +6,8 @@ The clips are WAV files of FOLDER, or synthetic ones of 4 s in the usual encodin
 in the page cache; librosa does `librosa.load`, `librosa.feature.mfcc` and the mean, as a notebook would. They take
 turns of 16 clips: nobody changes engines from clip to clip, and each would find the other's data in the processor's
 cache. Prints, per encoding and resampler, the medians, and the quartiles of the ratio for the same clip of the same
-turn; fails where the frames differ by more than 2e-3. The last line is the ratio for 44.1 kHz, stereo, 16 bit (or the folder's first encoding), with librosa's
-default resampler.
+turn; fails where the frames differ by more than 2e-3. The last line is the ratio for 44.1 kHz, stereo, 16 bit (or the
+folder's first encoding), with librosa's default resampler.
 """
 
 from __future__ import annotations
