@@ -17,7 +17,7 @@ import psutil
 import pytest
 from stores import Fuse
 
-from us8k_batch.errors import JobError, LeaseHeldError
+from us8k_batch.errors import JobError, LeaseHeldError, RequestError
 from us8k_batch.objects import LocalObjects, Objects, open_objects
 from us8k_batch.store.lease import (
     ANSWER_SECONDS,
@@ -249,6 +249,27 @@ def test_a_holder_that_releases_while_somebody_waits_is_followed_then(local: Obj
     with hold(local, this_process("second"), clock=time.clock, wait=time.wait):
         pass
     assert time.now - 1000.0 <= 3 + POLL_SECONDS
+
+
+def test_of_a_run_that_is_refused_nothing_is_left(objects: Objects) -> None:
+    """Exit status 2 says that nothing was touched."""
+    with pytest.raises(RequestError), hold(objects, this_process("refused")):
+        raise RequestError("no scheduler answers there")
+    assert list(objects.list("")) == []
+
+
+def test_a_holder_that_is_refused_while_somebody_waits_is_followed_then(local: Objects) -> None:
+    """A lease that is gone is free."""
+    elsewhere(local)
+
+    def meanwhile(seconds: float) -> None:
+        if seconds == 6:
+            local.delete("lease/epoch-000001.json")
+            local.delete("lease/beat-000001.json")
+
+    time = Time(meanwhile)
+    take(local, "ours", time)
+    assert time.now - 1000.0 == 6
 
 
 def test_a_lease_that_somebody_else_took_meanwhile_is_that_ones(local: Objects) -> None:

@@ -324,6 +324,30 @@ def test_a_killed_writer_leaves_all_of_an_object_or_nothing(
     assert objects.create("a/b/object", b"again") is not bool(listed)
 
 
+def test_folders_of_ours_are_forgotten_if_they_are_empty(tmp_path: Path) -> None:
+    """What was there before, and what somebody wrote into one, stays."""
+    (tmp_path / "theirs").mkdir()
+    objects = open_objects(str(tmp_path / "theirs/store/deep"))
+    for key in ("a/b/one", "a/c/two", "d/three"):
+        objects.create(key, b"")
+    for key in ("a/b/one", "d/three"):
+        objects.delete(key)
+    objects.forget_folders()
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
+        "theirs", "theirs/store", "theirs/store/deep", "theirs/store/deep/a", "theirs/store/deep/a/c",
+        "theirs/store/deep/a/c/two",
+    ]  # fmt: skip
+    objects.delete("a/c/two")
+    objects.forget_folders()
+    assert (tmp_path / "theirs/store/deep/a").exists(), "it was not empty when it was asked for"
+    again = open_objects(str(tmp_path / "theirs/other"))
+    again.create("key", b"")
+    again.delete("key")
+    again.forget_folders()
+    assert not (tmp_path / "theirs/other").exists()
+    assert (tmp_path / "theirs").exists()
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is told as it is, and leaves no temporary file."""
 

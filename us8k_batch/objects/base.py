@@ -61,6 +61,9 @@ class Objects(Protocol):
         Temporary files are left out.
         """
 
+    def forget_folders(self) -> None:
+        """Remove the folders that this instance made, as far as they are empty; buckets have none."""
+
     def leftovers(self) -> Iterator[str]:
         """List the keys of temporary files: of writers at work, or killed."""
 

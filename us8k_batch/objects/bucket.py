@@ -122,6 +122,9 @@ class BucketObjects:
                 yield ObjectInfo(entry["path"], entry["size"])
             after = entries[-1]["path"]
 
+    def forget_folders(self) -> None:
+        """Do nothing: a bucket has no folders."""
+
     def leftovers(self) -> Iterator[str]:
         """List nothing: a PUT that was cut off leaves nothing that can be seen."""
         return iter(())

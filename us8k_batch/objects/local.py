@@ -7,7 +7,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -46,6 +46,8 @@ class LocalObjects:
 
     root: Path
     """Absolute folder; made by the first write."""
+    _made: list[Path] = field(default_factory=list, compare=False, repr=False)
+    """Folders that this instance made, outer ones first."""
 
     @property
     def url(self) -> str:
@@ -112,6 +114,13 @@ class LocalObjects:
                 with contextlib.suppress(FileNotFoundError):
                     yield ObjectInfo(key, (self.root / key).stat().st_size)
 
+    def forget_folders(self) -> None:
+        """Remove the folders that this instance made and that hold nothing."""
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        self._made.clear()
+
     def leftovers(self) -> Iterator[str]:
         """List the temporary files."""
         return filter(_is_temporary, self._files(""))
@@ -129,7 +138,7 @@ class LocalObjects:
                 yield (Path(folder) / name).relative_to(self.root).as_posix()
 
     def _write_temporary(self, path: Path, data: Data) -> Path:
-        _make_folder(path.parent)
+        self._make_folder(path.parent)
         temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             with temporary.open("xb") as file:
@@ -141,6 +150,17 @@ class LocalObjects:
             raise
         return temporary
 
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # somebody else was faster
+                new.mkdir()
+                self._made.append(new)
+            _sync_folder(new.parent)
+
 
 def _is_temporary(key: str) -> bool:
     return key.rpartition("/")[2].startswith(TEMPORARY)
@@ -149,16 +169,6 @@ def _is_temporary(key: str) -> bool:
 def _refuse(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise storage_error(f"{error.filename}: cannot be listed", error) from error
-
-
-def _make_folder(folder: Path) -> None:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for new in reversed(missing):
-        new.mkdir(exist_ok=True)
-        _sync_folder(new.parent)
 
 
 def _sync_folder(folder: Path) -> None:

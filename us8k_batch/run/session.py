@@ -50,9 +50,9 @@ def hold_and_work(
     RequestError, JobError
         As `us8k_batch.run.extract.extract` does.
     """
-    probe(objects)
     run_id = new_run_id()
     try:
+        probe(objects)
         with (
             hold(objects, this_process(run_id), force=options.force, tell=progress.tell),
             asked_to_stop(progress.tell) as stop,
@@ -67,6 +67,9 @@ def hold_and_work(
                 look_again(options, catalog, objects, find_store(options, objects)),
                 started,
             ).carry_out()
+    except RequestError:
+        objects.forget_folders()
+        raise
     except OSError as error:
         raise JobError(
             f"{objects.url}: {error.strerror or error}; what is committed stays: mend the storage, "

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from us8k_batch.documents import natural, read_document
-from us8k_batch.errors import LeaseHeldError, ObjectNotFoundError, StorageError
+from us8k_batch.errors import LeaseHeldError, ObjectNotFoundError, RequestError, StorageError
 from us8k_batch.objects import Objects
 from us8k_batch.store.layout import DOCUMENT_BYTES, LEASE
 
@@ -81,7 +81,7 @@ def hold(
     wait: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Hold the lease of a store while the block runs.
+    """Hold the lease of a store while the block runs; nothing is left of it if a `RequestError` ends the block.
 
     Parameters
     ----------
@@ -105,13 +105,20 @@ def hold(
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(objects, epoch, stop), name="us8k-lease", daemon=True)
     beat.start()
+    refused = False
     try:
         yield
+    except RequestError:
+        refused = True
+        raise
     finally:
         stop.set()
         beat.join()
         with contextlib.suppress(StorageError, OSError):
-            objects.replace(_beat_key(epoch), json.dumps({"released": True}).encode())
+            if refused:  # as if it had never been asked for
+                _forget(objects, epoch)
+            else:
+                objects.replace(_beat_key(epoch), json.dumps({"released": True}).encode())
 
 
 def _acquire(objects: Objects, holder: Holder, force: bool, wait_until_free: Callable[[int], None]) -> int:
@@ -131,8 +138,7 @@ def _acquire(objects: Objects, holder: Holder, force: bool, wait_until_free: Cal
             continue
         for old in epochs:
             if old < epoch:
-                objects.delete(_epoch_key(old))
-                objects.delete(_beat_key(old))
+                _forget(objects, old)
         return epoch
 
 
@@ -151,7 +157,7 @@ def _wait_until_free(
     told = False
     while clock() - start < SILENCE_SECONDS:
         now = _read_beat(objects, epoch)
-        if now.get("released") or max(_epochs(objects), default=0) > epoch:
+        if now.get("released") or max(_epochs(objects), default=0) != epoch:
             return
         if holder.is_here or now != first:
             raise LeaseHeldError(
@@ -173,6 +179,11 @@ def _beat(objects: Objects, epoch: int, stop: threading.Event) -> None:
             objects.replace(_beat_key(epoch), json.dumps({"beat": count}).encode())
         if stop.wait(HEARTBEAT_SECONDS):
             return
+
+
+def _forget(objects: Objects, epoch: int) -> None:
+    objects.delete(_epoch_key(epoch))
+    objects.delete(_beat_key(epoch))
 
 
 def _epochs(objects: Objects) -> list[int]:
