@@ -44,6 +44,7 @@ from us8k_batch.store.layout import (
     shard_key,
     snapshot_key,
 )
+from us8k_batch.store.run_records import seal
 from us8k_batch.store.shards import decode_shard, encode_shard
 from us8k_batch.store.state import read_snapshot
 from us8k_batch.store.verify import Verification, verify
@@ -441,7 +442,7 @@ def test_what_nothing_refers_to_is_an_orphan(folder: Path) -> None:
         "mfcc.zarr/mfcc/c/0/0/1",
         "notes.txt",
     ]
-    kept = ["runs/20260101.json", "lease/epoch-000001.json", "damaged/x"]
+    kept = ["runs/20260101.html", "lease/epoch-000001.json", "damaged/x"]
     before = verify(str(folder)).orphans
     for key in (*strays, *kept):
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
@@ -449,6 +450,14 @@ def test_what_nothing_refers_to_is_an_orphan(folder: Path) -> None:
     done = verify(str(folder))
     assert sorted(done.orphans) == sorted({*before, *strays})
     assert done.findings == []
+
+
+def test_a_record_of_a_run_that_rotted_is_found(folder: Path) -> None:
+    """Nothing depends on it, and it says who computed what."""
+    (folder / "runs").mkdir(exist_ok=True)
+    (folder / "runs/1.json").write_bytes(seal({"run_id": "1"}))
+    (folder / "runs/2.json").write_bytes(seal({"run_id": "2"})[:-5])
+    assert keys(verify(str(folder))) == ["runs/2.json"]
 
 
 def test_a_commit_of_a_shard_that_no_plan_handed_out_is_damage(folder: Path) -> None:

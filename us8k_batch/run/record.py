@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import platform
 import secrets
 import socket
@@ -18,6 +17,7 @@ from us8k_batch.features.decoder import ChildStart
 from us8k_batch.objects import Objects
 from us8k_batch.shard_task import ShardReport
 from us8k_batch.store.layout import RUNS
+from us8k_batch.store.run_records import seal
 from us8k_batch.version import __version__
 
 
@@ -66,7 +66,7 @@ class Tally:
 
 
 def write_record(objects: Objects, run_id: str, started: datetime, values: dict[str, Any]) -> None:
-    """Create ``runs/RUN.json``."""
+    """Create ``runs/RUN.json``, with its own digest."""
     now = datetime.now(UTC)
     document = {
         "run_id": run_id,
@@ -80,7 +80,7 @@ def write_record(objects: Objects, run_id: str, started: datetime, values: dict[
         "finished": now.isoformat(timespec="milliseconds"),
         **values,
     }
-    objects.create(f"{RUNS}/{run_id}.json", (json.dumps(document, indent=2) + "\n").encode())
+    objects.create(f"{RUNS}/{run_id}.json", seal(document))
 
 
 def without_secrets(url: str) -> str:

@@ -32,6 +32,7 @@ from us8k_batch.store.layout import (
 from us8k_batch.store.orphans import find_orphans
 from us8k_batch.store.plans import list_plans, read_plan
 from us8k_batch.store.publish import find
+from us8k_batch.store.run_records import verify_runs
 from us8k_batch.store.shards import decode_shard
 from us8k_batch.store.state import State, in_parallel, load_state
 from us8k_batch.store.verify_published import verify_published
@@ -102,6 +103,7 @@ def verify_objects(objects: Objects, info: StoreInfo, tell: Callable[[str], None
         if data is None or hashlib.sha256(data).hexdigest() != digest:
             done.findings.append(Finding(commit_key(shard), "not the abandonment that was recorded"))
     done.findings.extend(verify_published(objects, info, state))
+    done.findings.extend(verify_runs(objects))
     done.orphans.extend(find_orphans(objects, info, state))
     return done
 
