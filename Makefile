@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Dozens of processes are started, and where this is set, each of them compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: audit fuzz test-newest demo test test-browser chaos lint bench bench-kernel bench-scale lock clean
+.PHONY: audit fuzz test-newest demo test test-browser chaos lint pictures bench bench-kernel bench-scale lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
@@ -29,6 +29,9 @@ lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/lock.py --check
+
+pictures: $(VENV)/.dev  ## the pictures of README.md, from a run of the demo and its page in Chromium
+	$(BIN)/python docs/pictures.py
 
 bench: $(VENV)/.bench  ## all that is claimed about speed, into benchmarks/results.md; half an hour
 	$(BIN)/python -W ignore benchmarks/bench_kernel.py
