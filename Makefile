@@ -78,19 +78,20 @@ lock: $(VENV)/.dev  ## write the lock anew after a change of dependencies
 	$(BIN)/python .ci/lock.py
 
 $(VENV)/.run: pyproject.toml requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "installing into $(VENV), once, what requirements.lock names: takes a minute or several"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
-	touch $@
+	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-bench.lock
-	touch $@
+	@touch $@
 
 clean:
 	rm -rf $(VENV) demo
