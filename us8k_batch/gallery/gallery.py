@@ -111,7 +111,7 @@ def make_gallery(store: Store, dataset: str, sha256: pa.ChunkedArray, say: Calla
     place = locate(dataset)
     source = open_source(place.root)
     looked_at = spread(clips, HEADERS)
-    say(f"reading the headers of {len(looked_at):,} of {len(clips):,} clips in {place.url}")
+    say(f"reading the headers of {len(looked_at):,} of {len(clips):,} clips in {dataset}")
     headers = _headers(source, clips, looked_at)
     if len(clips) and not headers:
         raise RequestError(
