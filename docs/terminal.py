@@ -17,6 +17,8 @@ from pathlib import Path
 
 LONGEST_PAUSE = 0.8
 """Seconds that nothing may happen in the picture, however long it was."""
+LONGEST = 12.0
+"""Seconds that the picture may play; if it were longer, all of it is faster."""
 SHORTEST_STEP = 0.12
 """Seconds between two states of a line that is written over, such as a bar."""
 WIDTH, HEIGHT, MARGIN = 7.8, 18, 14
@@ -149,11 +151,9 @@ def draw(sent: Iterable[tuple[float, bytes]], prompt: str, *, columns: int, titl
     Where nothing moves (print, old viewers, readers who asked for less motion), all of the last screen is there.
     """
     history = [[(0.0, [(character, ("#7ee787", True)) for character in "$ "] + [(c, PLAIN) for c in prompt])]]
-    screen, now, before, drawn = Screen(), 0.6, 0.0, -1.0
-    pieces = list(sent)
-    for number, (when, data) in enumerate(pieces):
-        now += min(when - before, LONGEST_PAUSE)
-        before = when
+    screen, drawn = Screen(), 0.0
+    pieces = list(_hurried(sent))
+    for number, (now, data) in enumerate(pieces):
         screen.feed(data)
         if now - drawn >= SHORTEST_STEP or number == len(pieces) - 1:
             drawn = now
@@ -178,6 +178,17 @@ def draw(sent: Iterable[tuple[float, bytes]], prompt: str, *, columns: int, titl
             "</svg>\n",
         ]
     )
+
+
+def _hurried(sent: Iterable[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
+    """Move what was sent to when it is shown."""
+    pieces, times, before = list(sent), [0.6], 0.0
+    for when, _ in pieces:
+        times.append(times[-1] + min(when - before, LONGEST_PAUSE))
+        before = when
+    faster = min(LONGEST / times[-1], 1.0)
+    for now, (_, data) in zip(times[1:], pieces, strict=True):
+        yield now * faster, data
 
 
 def _note(history: list[list[tuple[float, Cells]]], screen: Screen, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
 
-from terminal import COLOURS, Screen, draw, record
+from terminal import COLOURS, LONGEST, SHORTEST_STEP, Screen, draw, record
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,13 @@ def test_a_recording_becomes_a_picture(tmp_path: Path) -> None:
     texts = picture.findall("{*}text")
     assert ["".join(text.itertext()) for text in texts if text.get("class") != "w"] == ["$ make", "100 % <&>"]
     assert picture.findtext("{*}title") == "a title"
+
+
+def test_a_long_recording_is_played_in_seconds() -> None:
+    """Pauses are cut, and what is still too long is faster; a bar that moves all the time is not drawn each time."""
+    sent = [(0.5 * i, f"{i} %\r".encode()) for i in range(1000)]
+    picture = draw(sent, "make", columns=40, title="a title")
+    starts = [float(start) for start in re.findall(r"not-yet ([\d.]+)s", picture)]
+    assert max(starts) <= LONGEST
+    assert picture.count("<text") <= LONGEST / SHORTEST_STEP + 3
+    assert "999 %" in picture
