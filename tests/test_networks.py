@@ -271,6 +271,10 @@ def test_a_run_of_networks_is_written_and_read_back(tmp_path):
     ]  # fmt: skip
     assert {Path(one["file"]).suffix for one in run.document["models"]} == {".keras"}
     assert {"keras", "jax", "jaxlib"} <= set(run.document["versions"])
+    layers = run.document["layers"]
+    assert [one["kind"] for one in layers].count("Conv1D") == len(SMALL["cnn"]["filters"])
+    assert (layers[-1]["name"], layers[-1]["shape"]) == ("classes", [None, len(run.document["classes"])])
+    assert sum(one["parameters"] for one in layers) == run.models()[0].model_.count_params()
 
     data = load_dataset(str(tmp_path / "store"))
     first = make_splits(data, "folds").parts[0]

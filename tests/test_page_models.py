@@ -24,6 +24,26 @@ def test_curves_tell_learnt_from_tested(tmp_path: Path) -> None:
     assert any(label.startswith("Loss by epoch") for label in labels)
 
 
+def test_splits_that_stopped_early_are_said(tmp_path: Path) -> None:
+    """Or a curve jumps where one of them ends, and nobody knows why."""
+    write_tables(tmp_path, epochs=4)
+    file = tmp_path / "metrics.jsonl"
+    assert "stopped after" not in page_of(page_models.learning(read_curves(file))).said
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-2]))
+    assert "stopped after 2 to 4 epochs" in page_of(page_models.learning(read_curves(file))).said
+
+
+def test_a_network_is_shown_layer_by_layer() -> None:
+    """As the tutorial prints it: what comes out of each, and how much there is to learn."""
+    layers = [
+        {"name": "features", "kind": "InputLayer", "shape": [None, 40], "parameters": 0},
+        {"name": "<b>dense</b>", "kind": "Dense", "shape": [None, 256], "parameters": 10496},
+    ]
+    said = page_of(page_models.network(layers)).said
+    assert "10,496 parameters in 2 layers" in said
+    assert "<b>dense</b> Dense – × 256 10,496" in said  # noqa: RUF001  # as it is shown
+
+
 def test_features_are_ranked_with_their_spread() -> None:
     """The most important first, in percentage points, with an interval over the splits."""
     page = page_of(page_models.importance(make_document()["importance"]["folds"]))

@@ -63,6 +63,8 @@ def describe_run(data: Dataset, features: FeatureSet, task: Task, evaluated: Seq
         "fit_seconds": {
             each.splits.protocol: {one.split.name: round(one.seconds, 3) for one in each.fitted} for each in evaluated
         },
+        # Networks of one run differ by their tuned parameters at most; the first one's layers are shown.
+        "layers": main.fitted[0].layers,
         "machine": {
             "Python": platform.python_version(),
             "system": platform.system(),

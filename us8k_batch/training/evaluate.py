@@ -71,6 +71,8 @@ class Fitted:
     """Time of fitting and asking."""
     history: list[dict[str, float]] = field(default_factory=list)
     """Values by epoch, of a model that learns in epochs and keeps them in ``history_``."""
+    layers: list[dict[str, Any]] = field(default_factory=list)
+    """What a network consists of, as its ``layers`` describes it; nothing of other models."""
     importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Accuracy that is lost on the test clips with each group of features, by kind and name; empty if not asked."""
 
@@ -186,6 +188,7 @@ def fit_split(task: Task, split: Split, protocol: str) -> Fitted:
         model=file,
         seconds=seconds,
         history=list(getattr(model, "history_", [])),
+        layers=model.layers() if hasattr(model, "layers") else [],
         importances=found,
     )
 

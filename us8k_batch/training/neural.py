@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import sys
 import zipfile
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from us8k_batch.errors import DamageError, DivergedError, RequestError
+from us8k_batch.errors import DamageError, RequestError
+from us8k_batch.training import callbacks
 from us8k_batch.training.epochs import Told
 from us8k_batch.training.frames import ClipFrames
 from us8k_batch.training.models import Parameters, require
@@ -26,18 +26,11 @@ Rows = NDArray[np.float32] | ClipFrames
 Build = Callable[[Any, Any, int, int, Parameters], Any]
 Vary = Callable[[Any, NDArray[np.float32], np.random.Generator], tuple[Any, NDArray[np.float32]]]
 
-FAINTEST = 1e-7
-"""Least probability that a logarithm is taken of, as in Keras' own loss."""
 INNER_PARTS = 5
 """One of so many parts of the training clips is held out where training stops early."""
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 """Keeps XLA's matrix products on the thread that asks, so that sums are in one order on any number of cores."""
 CONFIG = "config.json"
-_NAMES = {
-    "loss": "train_loss", "accuracy": "train_accuracy",
-    "val_loss": "validation_loss", "val_accuracy": "validation_accuracy",
-}  # fmt: skip
-"""What Keras measures, as we call it."""
 TRUSTED = frozenset(
     {
         "AdamW", "Adam", "BatchNormalization", "Conv1D", "Constant", "CosineDecay", "DTypePolicy", "Dense", "Dropout",
@@ -111,9 +104,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         targets = np.eye(n_classes, dtype=np.float32)[y]
         more: dict[str, Any] = {"callbacks": []}
         seen: list[dict[str, float]] = []
-        more["callbacks"].append(_listener(keras, epochs, self.told))
+        more["callbacks"].append(callbacks.listener(keras, epochs, self.told))
         if watched is not None:
-            more["callbacks"].append(_watcher(keras, *watched, size, seen))
+            rows, codes = watched
+            more["callbacks"].append(callbacks.watcher(keras, lambda model: _ask(model, rows, size), codes, seen))
         if len(check):
             more["validation_data"] = _in_order(X, targets, check, size)
             more["validation_steps"] = -(-len(check) // size)
@@ -122,7 +116,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             )
         batches = self._shuffled(X, targets, learn, size)
         kept = self.model_.fit(batches, steps_per_epoch=steps, epochs=epochs, verbose=0, shuffle=False, **more)
-        self.history_ = _by_epoch(kept.history, seen)
+        self.history_ = callbacks.by_epoch(kept.history, seen)
         return self
 
     def predict_proba(self, X: Rows) -> NDArray[np.float32]:  # noqa: N803
@@ -139,6 +133,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         model = self._built(load_keras(), X, n_classes, 1)
         likeliest: NDArray[np.int64] = _ask(model, X, int(self.parameters["batch_size"])).argmax(axis=1)
         return likeliest
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Describe the layers from input to output: name, kind, shape of what comes out, number of parameters."""
+        return [
+            {
+                "name": layer.name,
+                "kind": type(layer).__name__,
+                "shape": [size if size is None else int(size) for size in layer.output.shape],
+                "parameters": int(layer.count_params()),
+            }
+            for layer in self.model_.layers
+        ]
 
     def save(self, file: Path) -> None:
         """Write the network as Keras' own archive, without what it was trained with."""
@@ -254,43 +260,3 @@ def _ask(model: Any, rows: Rows, size: int) -> NDArray[np.float32]:
         # Batches of one size, or the last one would be compiled anew.
         said.append(np.asarray(model.predict_on_batch(_inputs(rows, np.resize(here, size))))[: len(here)])
     return np.concatenate(said)
-
-
-def _listener(keras: Any, epochs: int, told: Told | None) -> Any:
-    """Make a callback that tells of every epoch, and ends what learns nothing any more."""
-    best: tuple[float, int | None] = (math.inf, None)
-
-    def look(epoch: int, logs: dict[str, float]) -> None:
-        nonlocal best
-        if not math.isfinite(logs["loss"]):
-            raise DivergedError(f"diverged in epoch {epoch + 1} of {epochs}: its loss is {logs['loss']}")
-        best = min(best, (logs.get("val_loss", math.inf), epoch + 1), key=lambda one: one[0])
-        if told is not None:
-            values = {_NAMES[name]: float(value) for name, value in logs.items() if name in _NAMES}
-            told("epoch", epoch + 1, epochs, values, best[1])
-
-    return keras.callbacks.LambdaCallback(on_epoch_end=look)
-
-
-def _watcher(keras: Any, rows: Rows, y: NDArray[np.int64], size: int, seen: list[dict[str, float]]) -> Any:
-    """Make a callback that notes after every epoch what the network says of clips it does not learn from."""
-
-    def look(epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG001  # the signature is Keras'
-        said = _ask(callback.model, rows, size).astype(np.float64)
-        right = np.maximum(said[np.arange(len(y)), y], FAINTEST)
-        seen.append(
-            {"test_loss": float(-np.log(right).mean()), "test_accuracy": float((said.argmax(axis=1) == y).mean())}
-        )
-
-    callback = keras.callbacks.LambdaCallback(on_epoch_end=look)
-    return callback
-
-
-def _by_epoch(history: dict[str, list[float]], seen: list[dict[str, float]]) -> list[dict[str, float]]:
-    there = {name: said for name, said in _NAMES.items() if name in history}
-    epochs = range(len(history["loss"]))
-    watched = seen or [{} for _ in epochs]
-    return [
-        {"epoch": i + 1, **{said: float(history[name][i]) for name, said in there.items()}, **watched[i]}
-        for i in epochs
-    ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from us8k_batch.pages.shell import Section, card, code, facts, folded, grid, note, render_page
+from us8k_batch.pages.shell import Section, card, code, facts, folded, grid, note, notes, render_page
 from us8k_batch.pages.tables import Number, pairs, percent, table
 from us8k_batch.training import page_models, page_scores, rundir
 from us8k_batch.training.curves import read_curves
@@ -69,6 +69,8 @@ def run_page(
     if shown:
         parts = page_models.learning({name: curves[name] for name in dict.fromkeys(shown)})
         sections.append(Section("Learning", tuple(parts)))
+    if document.get("layers"):
+        sections.append(Section("Network", tuple(page_models.network(document["layers"]))))
     worth = (document.get("importance") or {}).get(protocol)
     if worth:
         sections.append(Section("Features", tuple(page_models.importance(worth))))
@@ -79,7 +81,8 @@ def run_page(
         Section("Mistakes", tuple(page_models.mistakes(worst, heard or {}))),
         Section("How to make it again", tuple(_again(document))),
     ]
-    title = f"{document['model']} on {document['features']['name']}, {document['protocol']}"
+    tuned = ", tuned" if document.get("tuning") else ""
+    title = f"{document['model']} on {document['features']['name']}, {document['protocol']}{tuned}"
     return render_page(title, sections, lead=list(_lead(document, protocol, scores, remarks)))
 
 
@@ -133,8 +136,7 @@ def _lead(
             ("classes", f"{len(document['classes']):,}"),
         ]
     )
-    for warning in [*document["warnings"], *remarks]:
-        yield note(warning)
+    yield notes([*document["warnings"], *remarks])
 
 
 def _article(document: Mapping[str, Any]) -> Iterator[Markup | str]:
@@ -191,7 +193,10 @@ def _again(document: Mapping[str, Any]) -> Iterator[Markup | str]:
     )
     versions = document.get("versions") or rundir.versions()
     cards = [
-        card("Parameters of the model", pairs(_values(document["parameters"]))),
+        card(
+            "Parameters where no search chose others" if document.get("tuning") else "Parameters of the model",
+            pairs(_values(document["parameters"])),
+        ),
         card("Versions that the models were made with", pairs(versions.items())),
     ]
     for i, engine in enumerate(store["versions"]):

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from us8k_batch.pages.charts import Interval, intervals, lines
 from us8k_batch.pages.figure import figure
 from us8k_batch.pages.shell import card, folded, grid
-from us8k_batch.pages.tables import Number, percent, table
+from us8k_batch.pages.tables import NOTHING, Number, percent, table
 from us8k_batch.training.curves import Curves
 from us8k_batch.training.mistakes import Mistake
 from us8k_batch.training.page_scores import beside, in_order
@@ -59,12 +59,37 @@ def _curves(curves: Curves) -> Iterator[Markup | str]:
             y_range=(0, 100) if what == "accuracy" else None,
         )
         yield figure(chart, f"{what.capitalize()} by epoch.")
+    ends = {line[-1][0] for line in curves.by_split.get("train_loss", {}).values()}
+    if len(ends) > 1:
+        yield f"Splits stopped after {min(ends)} to {max(ends)} epochs; the means are of those that went on."
     splits = curves.by_split.get("test_accuracy", {})
     if 1 < len(splits) <= MOST_LINES:
         each = {f"split {name}": [(epoch, 100 * value) for epoch, value in line] for name, line in in_order(splits)}
         chart = lines(each, alternative="Accuracy on the test clips by epoch, one line for each split.", x="epoch",
                       y="accuracy, per cent", y_range=(0, 100))  # fmt: skip
         yield folded("Each split", figure(chart, "Accuracy on the test clips of each split."))
+
+
+def network(layers: Sequence[Mapping[str, Any]]) -> Iterator[Markup | str]:
+    """Show what a network consists of."""
+    total = sum(one["parameters"] for one in layers)
+    yield (
+        f"{total:,} parameters in {len(layers)} layers, from input to output, of the first split's network. A dash "
+        "in a shape stands for any number: of clips, or of frames."
+    )
+    yield table(
+        ("layer", "kind", "shape", "parameters"),
+        (
+            (
+                one["name"],
+                one["kind"],
+                " \N{MULTIPLICATION SIGN} ".join(NOTHING if size is None else str(size) for size in one["shape"]),
+                one["parameters"],
+            )
+            for one in layers
+        ),
+        caption="Layers",
+    )
 
 
 def importance(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[Markup | str]:

@@ -92,6 +92,7 @@ RUN: dict[str, Any] = {
     "seconds": Named(NUMBER),
     "warnings": Listed(TEXT),
     "created": TEXT,
+    "layers": Perhaps(Listed({"name": TEXT, "kind": TEXT, "shape": Listed(VALUE), "parameters": WHOLE})),
     "jobs": WHOLE,
     "allow_incomplete": Perhaps(VALUE),
     "machine": Perhaps(Named(TEXT)),
