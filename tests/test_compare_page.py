@@ -61,6 +61,13 @@ def test_every_splits_accuracy_can_be_read() -> None:
     assert len(framed) == 4
 
 
+def test_whichever_are_more_stand_below_each_other() -> None:
+    """Ten splits of two runs are ten rows, and of twenty runs are ten columns: a screen is longer than wide."""
+    folds = {str(i): i / 10 for i in range(1, 11)}
+    for runs, corner in ((2, "split \\ run"), (20, "run \\ split")):
+        assert corner in page_of(*(line(f"run-{i}", folds) for i in range(runs))).said
+
+
 def test_one_run_is_compared_with_what_was_published() -> None:
     """A page of one run holds."""
     assert "1. best" in page_of(BEST, ANCHOR).said

@@ -10,7 +10,19 @@ from markupsafe import Markup
 from pages import assert_sound
 
 from us8k_batch.errors import RequestError
-from us8k_batch.pages.shell import Section, card, code, facts, folded, grid, note, render_page, write_page
+from us8k_batch.pages.shell import (
+    MOST_NOTES,
+    Section,
+    card,
+    code,
+    facts,
+    folded,
+    grid,
+    note,
+    notes,
+    render_page,
+    write_page,
+)
 
 EVIL = "<script>alert(1)</script> & \"quoted\" 'single' {{ 7*7 }}"
 
@@ -22,6 +34,17 @@ def test_a_page_is_sound_and_says_what_it_was_given() -> None:
     page = assert_sound(text)
     assert page.said.count(EVIL) == 2 + 2 + 1 + len(parts) + 4
     assert len(page.all("script")) == 1
+
+
+def test_many_notes_do_not_fill_the_screen() -> None:
+    """The first ones stand there, the rest is folded away, and each can be read."""
+    texts = [f"split {i} tests no clip" for i in range(10)]
+    made = notes(texts)
+    before, _, after = made.partition("<details>")
+    assert [text in before for text in texts] == [i < MOST_NOTES for i in range(10)]
+    assert all(text in after for text in texts[MOST_NOTES:])
+    assert "6 more" in after
+    assert "details" not in notes(texts[:MOST_NOTES])
 
 
 def test_each_section_can_be_reached() -> None:

@@ -19,6 +19,8 @@ from markupsafe import Markup, escape
 
 from us8k_batch.errors import RequestError
 
+MOST_NOTES = 4
+"""Notes one below the other; there may be one for each fold."""
 MOST_BYTES = 15_000_000
 """Size that a page stays below, so that it can be sent by mail and opens at once."""
 
@@ -119,9 +121,20 @@ def note(text: Markup | str) -> Markup:
     return Markup('<p class="note">{}</p>').format(text)
 
 
+def notes(texts: Sequence[str]) -> Markup:
+    """Make a paragraph that stands out of each text, and fold away what would fill the screen."""
+    shown = Markup("").join(note(text) for text in texts[:MOST_NOTES])
+    rest = texts[MOST_NOTES:]
+    return shown + (folded(f"{len(rest):,} more", *(note(text) for text in rest)) if rest else Markup(""))
+
+
 def facts(pairs: Iterable[tuple[str, object]]) -> Markup:
     """Make a row of tiles, each a number or word and what it is: ``[("clips", "8,732")]``."""
-    tiles = Markup("").join(Markup("<li><b>{}</b>{}</li>").format(value, name) for name, value in pairs)
+    tiles = Markup("").join(
+        # No sign of per cent alone on a line.
+        Markup("<li><b>{}</b>{}</li>").format(str(value).replace(" %", "\N{NO-BREAK SPACE}%"), name)
+        for name, value in pairs
+    )
     return Markup('<ul class="facts">{}</ul>').format(tiles)
 
 

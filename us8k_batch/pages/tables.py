@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 SHADES = 5
 """Steps of shading, the classes ``h1`` to ``h5``."""
-NARROW = 46
+NARROW = 43
 """Letters in a line that a telephone has room for; of wider tables, values stand below their row's name there."""
 MANY = 8
 """Columns from which on a table is written smaller."""
@@ -55,19 +55,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str, e
     if not lines:
         return Markup("<p><b>{}:</b> {}</p>").format(caption, empty)
     right = [all(_is_number(value) for value in column) for column in zip(*lines, strict=True)]
-    kinds = [Markup(' class="n"') if one else Markup("") for one in right]
-    titles = _join(_title(name, kind) for name, kind in zip(head, kinds, strict=True))
+    kinds = ["n" if one else "" for one in right]
+    titles = _join(_title(name, _class(kind)) for name, kind in zip(head, kinds, strict=True))
     widths = [
         max(_width(name, False), *(_width(value, one) for value in column))
         for name, column, one in zip(head, zip(*lines, strict=True), right, strict=True)
     ]
     wide = sum(widths) + len(widths) > NARROW
-    style = " ".join(["stack"] * wide + ["many"] * (len(head) > MANY))
     body = Markup("\n").join(_row(line, kinds, head if wide else ()) for line in lines)
     return _region(
         caption,
         Markup("<table{}><caption>{}</caption><thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table>").format(
-            Markup(' class="{}"').format(style) if style else "", caption, titles, body
+            _class(*["stack"] * wide, *["many"] * (len(head) > MANY)), caption, titles, body
         ),
     )
 
@@ -186,14 +185,19 @@ def _title(name: str, kind: Markup) -> Markup:
     return Markup('<th scope="col"{}>{}</th>').format(kind, name)
 
 
-def _row(line: Sequence[Any], kinds: Sequence[Markup], names: Sequence[str]) -> Markup:
-    first = Markup('<th scope="row"{}>{}</th>').format(kinds[0], _cell(line[0]))
+def _row(line: Sequence[Any], kinds: Sequence[str], names: Sequence[str]) -> Markup:
+    first = Markup('<th scope="row"{}>{}</th>').format(_class(kinds[0]), _cell(line[0]))
     named = [Markup(' data-name="{}"').format(name) for name in names[1:]] or [Markup("")] * (len(line) - 1)
     rest = _join(
-        Markup("<td{}{}>{}</td>").format(kind, name, _cell(value))
+        Markup("<td{}{}>{}</td>").format(_class(kind, "none" if value is None else ""), name, _cell(value))
         for value, kind, name in zip(line[1:], kinds[1:], named, strict=True)
     )
     return Markup("<tr>{}{}</tr>").format(first, rest)
+
+
+def _class(*names: str) -> Markup:
+    words = " ".join(name for name in names if name)
+    return Markup(' class="{}"').format(words) if words else Markup("")
 
 
 def _cell(value: Any) -> str:

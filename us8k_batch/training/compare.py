@@ -142,7 +142,7 @@ def _ranked(run: Run) -> _Score:
     protocol, scores, note = document["protocol"], document["scores"], ""
     if protocol == "article":
         article = document["article"]
-        note = f"the article's split says {100 * article['test_accuracy']:.1f}"
+        note = f"the article's split says {100 * article['test_accuracy']:.1f} %"
         if article["honest_protocol"] is None:
             note += ", and no honest score could be had"
         else:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from us8k_batch.pages.charts import Interval, intervals
 from us8k_batch.pages.figure import figure
-from us8k_batch.pages.shell import Section, facts, note, render_page
+from us8k_batch.pages.shell import Section, facts, notes, render_page
 from us8k_batch.pages.tables import NOTHING, Number, matrix, percent, table
 from us8k_batch.training.compare import Comparison, Line
 from us8k_batch.training.page_scores import beside, in_order
@@ -50,7 +50,7 @@ def compare_page(comparison: Comparison) -> str:
                 ("macro-F1 of the best", NOTHING if best.macro_f1 is None else f"{best.macro_f1:.3f}"),
             ]
         ),
-        *(note(text) for text in comparison.notes),
+        notes(comparison.notes),
     ]
     return render_page(f"{len(runs)} runs compared", sections, lead=lead)
 
@@ -136,23 +136,39 @@ def _folds(runs: Sequence[Line], labels: Mapping[int, str]) -> Iterator[Markup |
         shown = [name for name, _ in in_order(dict.fromkeys(splits))][:MOST_SPLITS]
         more = "" if len(shown) == len(splits) else f", the first {len(shown)} of {len(splits)} splits"
         which = f" ({number})" if len(together) > 1 else ""
-        yield matrix(
-            [labels[id(line)] for line in lines],
-            shown,
-            [[line.folds[split] for split in shown] for line in lines],
-            caption=f"Accuracy by split of {protocol}, per cent{which}{more}",
-            corner="run \\ split",
-            write=lambda value: f"{100 * value:.1f}",
-            tip=lambda i, j, lines=lines, shown=shown: (
-                f"{_name(lines[i])}, split {shown[j]}: "  # type: ignore[misc]
-                f"{percent(lines[i].folds[shown[j]])}"
-            ),
-            marked=lambda i, j, lines=lines, shown=shown: (
-                lines[i].folds[shown[j]]  # type: ignore[misc]
-                == max(line.folds[shown[j]] for line in lines)
-            ),
-        )
+        yield _accuracies(lines, shown, labels, f"Accuracy by split of {protocol}, per cent{which}{more}")
     yield "Framed is the best run of each split."
+
+
+def _accuracies(lines: Sequence[Line], splits: Sequence[str], labels: Mapping[int, str], caption: str) -> Markup:
+    """Put runs beside splits, whichever are more from top to bottom: a screen is longer than it is wide."""
+    best = {split: max(line.folds[split] for line in lines) for split in splits}
+    turned = len(splits) >= len(lines)
+
+    def cell(i: int, j: int) -> tuple[Line, str]:
+        return (lines[j], splits[i]) if turned else (lines[i], splits[j])
+
+    def tip(i: int, j: int) -> str:
+        line, split = cell(i, j)
+        return f"{_name(line)}, split {split}: {percent(line.folds[split])}"
+
+    def marked(i: int, j: int) -> bool:
+        line, split = cell(i, j)
+        return line.folds[split] == best[split]
+
+    names = [labels[id(line)] for line in lines]
+    rows, columns = (splits, names) if turned else (names, splits)
+    places = ((cell(i, j) for j in range(len(columns))) for i in range(len(rows)))
+    return matrix(
+        rows,
+        columns,
+        [[line.folds[split] for line, split in row] for row in places],
+        caption=caption,
+        corner="split \\ run" if turned else "run \\ split",
+        write=lambda value: f"{100 * value:.1f}",
+        tip=tip,
+        marked=marked,
+    )
 
 
 def _won(line: Line, best: Line) -> tuple[int, int, int]:
