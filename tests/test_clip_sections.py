@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ def test_each_class_can_be_seen_and_heard(page: Page) -> None:
         "data:audio/mpeg",
         "data:audio/flac",
     }
+
+
+def test_files_are_told_as_the_tutorial_tells_them(page: Page) -> None:
+    """Channels, sample rates and bit depths, each with its share of the clips."""
+    for kind in ("sample rate", "channels", "bit depth", "coding"):
+        assert f"Clips per {kind}" in page.said
+    assert re.search(r"16 bit \d+ \([\d.]+ %\)", page.said)
 
 
 def test_the_comparison_of_a_stereo_clip_is_there(page: Page) -> None:

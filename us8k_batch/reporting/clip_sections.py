@@ -22,7 +22,11 @@ SHOWN = 20
 def formats(gallery: Gallery, clips: int) -> Iterator[Markup | str]:
     """Say what the files are: rates, channels, bit depths, codings."""
     yield f"Read from the headers of {_of(gallery.headers, clips)} in {gallery.dataset}."
-    yield grid(bars(counts, caption=f"Clips per {kind}", name=kind) for kind, counts in gallery.census.items())
+    whole = max(1, gallery.headers)
+    yield grid(
+        bars(counts, caption=f"Clips per {kind}", name=kind, write=lambda n: f"{n:,.0f} ({percent(n / whole)})")
+        for kind, counts in gallery.census.items()
+    )
 
 
 def portraits(gallery: Gallery, clips: pa.Table, config: FeatureConfig, classes: int) -> Iterator[Markup | str]:
