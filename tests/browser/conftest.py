@@ -95,9 +95,7 @@ def _real_runs(folder: Path) -> dict[str, Path]:
     quiet = Lines(lambda _: None)
     tune(TuneOptions(store=store, model="knn", features="mean", trials=2, out=str(runs["tuned"])), quiet)
     small = {"epochs": 3, "units": 8, "patience": 2}
-    asked = TrainOptions(
-        store=store, model="article-mlp", protocol="grouped", out=str(runs["network"]), parameters=small
-    )
+    asked = TrainOptions(store=store, model="article-mlp", out=str(runs["network"]), parameters=small)
     train(asked, quiet)
     report([str(one) for one in runs.values()], str(folder / "compared.html"))
     return {name: path / "report.html" for name, path in runs.items()} | {"compared": folder / "compared.html"}
