@@ -81,7 +81,7 @@ def _broad(
         _text(LEFT + CELL * (j + 0.5), bottom + 14, "middle", columns[j]) for j in range(0, len(columns), every)
     )
     parts.append(_text((LEFT + width) / 2, bottom + 34, "middle", x))
-    return svg(parts, "broad", width, bottom + 42, alternative)
+    return svg(parts, "broad full", width, bottom + 42, alternative)
 
 
 def _slim(
