@@ -12,17 +12,12 @@ import boto3
 import pytest
 from hypothesis import Phase, settings
 from moto.server import ThreadedMotoServer
+from s3_servers import MISSING, S3_ENVIRONMENT, Ceph
 
 if TYPE_CHECKING:
     from clusters import HandStarted
     from runs import Runner
 
-S3_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
 settings.register_profile(
     "us8k",
     deadline=None,  # the first example pays for imports, and machines are shared
@@ -67,9 +62,28 @@ def runner(hand_started: HandStarted) -> Runner:
     return Runner(hand_started.address)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let who runs the tests choose the S3 servers that those of buckets are run on."""
+    parser.addoption("--s3", action="append", choices=["moto", "ceph"], help="Server; may be repeated (moto).")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of a bucket once on each server."""
+    servers = metafunc.config.getoption("--s3")
+    if servers and "s3" in metafunc.fixturenames:
+        metafunc.parametrize("s3_endpoint", servers, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
+def s3_endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start an S3 server on this machine, which lasts as long as the tests; yield its address."""
+    if getattr(request, "param", "moto") == "ceph":
+        if MISSING:
+            pytest.skip(f"not installed: {', '.join(MISSING)}")
+        keys = S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"], S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"]
+        with Ceph(tmp_path_factory.mktemp("ceph"), *keys) as ceph:
+            yield ceph.url
+        return
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -93,6 +107,16 @@ def s3(s3_endpoint: str, bucket_names: Iterator[str], monkeypatch: pytest.Monkey
     bucket = next(bucket_names)
     boto3.client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture
+def temporary_keys(s3: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str]:
+    """Put temporary credentials for the bucket into the environment; return them, each of which is secret."""
+    given = boto3.client("sts").get_session_token()["Credentials"]
+    keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+    for name, key in zip(("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"), keys, strict=True):
+        monkeypatch.setenv(f"AWS_{name}", key)
+    return keys
 
 
 @pytest.fixture(scope="session")

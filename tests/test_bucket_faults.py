@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from bucket_runs import BucketRuns, undisturbed
-from conftest import S3_ENVIRONMENT
 from datasets import make_manifest
 from failpoints import RunServer
 from fault_proxy import FAULTS, FaultProxy, at_random
+from s3_servers import S3_ENVIRONMENT
 from stores import files
 
 from us8k_batch.objects import open_objects

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from failpoints import python_path
 from stores import Clip, make_info, make_result
 
@@ -18,6 +19,7 @@ from us8k_batch.store.lease import hold, this_process
 from us8k_batch.store.state import load_state
 from us8k_batch.store.verify import verify
 
+Record = Callable[[str, object], None]
 RACERS = 8
 COMMITTERS, COMMITS = 4, 50
 INFO = make_info(clips_per_shard=2)
@@ -81,9 +83,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def test_of_eight_processes_one_succeeds_the_dead(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_of_eight_processes_one_succeeds_the_dead(tmp_path: Path, record_property: Record) -> None:
     """The holder was killed: of eight that begin at once, one holds the lease, and seven are told its name."""
     url = str(tmp_path / "store")
     dead = begin(HOLDING, url, "dead")
@@ -105,14 +105,22 @@ def test_of_eight_processes_one_succeeds_the_dead(
     record_property("figure", f"1 winner of {RACERS} processes")
 
 
-def test_committers_lose_nothing_that_they_were_told_is_done(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    """Four processes hand out rows and commit fifty shards each: each row once, each with its own result.
+def test_committers_on_a_disk_lose_nothing(tmp_path: Path, record_property: Record) -> None:
+    """Four processes hand out rows and commit fifty shards each: each row once, each with its own result."""
+    record_property("figure", f"disk: {acknowledged_and_there(str(tmp_path / 'store'))}")
 
-    On a disk: moto looks whether there is an object and then puts it, in two steps, so that two may win.
-    """
-    url = str(tmp_path / "store")
+
+def test_committers_on_a_bucket_lose_nothing(
+    s3: str, request: pytest.FixtureRequest, record_property: Record
+) -> None:
+    """In a bucket too, which is asked by all of them at once."""
+    if request.node.callspec.params["s3_endpoint"] == "moto":
+        pytest.skip("moto looks whether there is an object and then puts it, in two steps, so that two may win")
+    record_property("figure", f"bucket: {acknowledged_and_there(f'{s3}/store')}")
+
+
+def acknowledged_and_there(url: str) -> str:
+    """Have them commit to a new store; compare what each was told with what is there; say how many."""
     create_info(open_objects(url), INFO)
     committers = {f"p{number}": begin(COMMITTING, url, f"p{number}", COMMITS) for number in range(COMMITTERS)}
     for committer in committers.values():
@@ -137,4 +145,4 @@ def test_committers_lose_nothing_that_they_were_told_is_done(
         assert tuple(there[number][name] for name in ("clip_id", "source_sha256", "digest")) == expected
     assert len(state.pending) == 0
     assert verify(url).findings == []
-    record_property("figure", f"{len(acknowledged) // 2} acknowledged, {len(there) // 2} there")
+    return f"{len(acknowledged) // 2} acknowledged, {len(there) // 2} there"
