@@ -14,24 +14,32 @@ from distributed import Client
 from us8k_batch.cli import main
 from us8k_batch.cluster.spec import STARTED
 
-dask.config.set(STARTED)
-runner = SLURMRunner(
-    # On the disk that all nodes share.
-    scheduler_file=str(Path.cwd() / "us8k-scheduler-{job_id}.json"),
-    scheduler_options={"port": 0, "dashboard_address": "127.0.0.1:0"},
-    worker_class="distributed.Nanny",
-    worker_options={"nthreads": 1},
-)
-# Only the client comes here: the others return when it shuts them down.
-status = 1
-try:
-    main(["extract", *sys.argv[1:], "--scheduler-file", str(runner.scheduler_file)])
-except SystemExit as ended:
-    status = int(ended.code or 0)
-finally:
-    with Client(scheduler_file=str(runner.scheduler_file)) as client:
-        client.shutdown()
-    runner.scheduler_file.unlink(missing_ok=True)
-# The runner would say good-bye to the scheduler, which is gone, and without its certificates.
-sys.stdout.flush()
-os._exit(status)
+
+def run() -> int:
+    """Be one task of the allocation; return the exit status of the client, the only one that returns."""
+    dask.config.set(STARTED)
+    runner = SLURMRunner(
+        # On the disk that all nodes share.
+        scheduler_file=str(Path.cwd() / "us8k-scheduler-{job_id}.json"),
+        scheduler_options={"port": 0, "dashboard_address": "127.0.0.1:0"},
+        worker_class="distributed.Nanny",
+        worker_options={"nthreads": 1, "dashboard_address": "127.0.0.1:0"},
+    )
+    # The others end when the client shuts them down.
+    try:
+        main(["extract", *sys.argv[1:], "--scheduler-file", str(runner.scheduler_file)])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    finally:
+        with Client(scheduler_file=str(runner.scheduler_file)) as client:
+            client.shutdown()
+        runner.scheduler_file.unlink(missing_ok=True)
+    return 1
+
+
+# The workers' nannies start processes that import this file.
+if __name__ == "__main__":
+    status = run()
+    # The runner would say good-bye to the scheduler, which is gone, and without its certificates.
+    sys.stdout.flush()
+    os._exit(status)
