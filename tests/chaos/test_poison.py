@@ -10,7 +10,7 @@ from pathlib import Path
 
 from audio_files import flac_promising, make_audio
 from datasets import read_rows
-from disturbed import Site, ended, worker_pids
+from disturbed import CLIPS, Site, ended, worker_pids
 
 import us8k_batch
 
@@ -32,7 +32,7 @@ PROMISES = 2**36 - 1
 def poison(folder: Path) -> dict[str, tuple[str, str]]:
     """Put twenty poisonous clips, and three that print noise, in place of good ones; return what is expected."""
     paths = [row["path"] for row in read_rows(folder / "manifest.csv")]
-    places = iter(paths[40::83])
+    places = iter(paths[40 :: (CLIPS - 40) // 23])
     expected = {}
     for order, (error, detail) in ORDERS.items():
         for turn in range(3):
@@ -74,7 +74,7 @@ def test_poison_costs_itself(sounds: Path, tmp_path: Path, record_property: Call
         ended(site.client("--scheduler", hand.address, "--json"), site, 3)
         assert worker_pids(hand) == before, "a worker was restarted"
     store = us8k_batch.open_store(str(site.store))
-    assert (len(store), len(store.failures)) == (1980, 20)
+    assert (len(store), len(store.failures)) == (CLIPS - 20, 20)
     found = {row.clip_id: (row.error, row.detail) for row in store.failures.itertuples()}
     assert found.keys() == expected.keys()
     headers = {clip: found.pop(clip) for clip, (error, _) in expected.items() if not error}
@@ -82,6 +82,6 @@ def test_poison_costs_itself(sounds: Path, tmp_path: Path, record_property: Call
     assert {error for error, _ in headers.values()} <= {"too_long", "not_decodable", "truncated"}, headers
     kinds = Counter(error for error, _ in [*found.values(), *headers.values()])
     (summary,) = [json.loads(line) for line in site.said().splitlines() if line.startswith("{")]
-    assert (summary["extracted"], summary["failed"]) == (1980, 20)
+    assert (summary["extracted"], summary["failed"]) == (CLIPS - 20, 20)
     told = ", ".join(f"{number} {error}" for error, number in sorted(kinds.items()))
-    record_property("figure", f"1,980 results, 20 failures ({told}); workers restarted: 0")
+    record_property("figure", f"{CLIPS - 20:,} results, 20 failures ({told}); workers restarted: 0")
