@@ -45,7 +45,7 @@ def test_workers_are_killed_while_they_compute(sounds: Path, tmp_path: Path, rec
             going = client.poll() is None
         ended(client, site, 0)
     work = site.work()
-    assert kills >= 3
+    assert kills >= max(1, min(3, CLIPS // 600))
     assert differing(site.store, undisturbed) == []
     assert work.committed_again == 0
     assert work.share_again <= 0.3
