@@ -136,6 +136,27 @@ def test_only_the_newest_snapshot_and_what_came_after_it_is_read(tmp_path: Path)
     assert noting.read == [snapshot_key(4), plan_key(5), commit_key(shards[0][0])]
 
 
+def test_what_was_seen_before_is_not_read_again(tmp_path: Path) -> None:
+    """Within a run, only new plans and commits are; a newer snapshot is, because it may know better."""
+    clips = make_clips()
+    run(tmp_path, clips)
+    noting = Noting(open_objects(str(tmp_path)))
+    tiny = TinyRun(store=str(tmp_path), clips=change(change(clips, "c001", content="long"), "c004", content="longer"))
+    shards = hand_out(tiny)
+    first = load_state(noting, INFO)
+    tiny.extract(shards[:1])
+    noting.read.clear()
+    second = load_state(noting, INFO, first)
+    assert noting.read == [plan_key(2), commit_key(shards[0][0])]
+    abandon_shard(tiny.objects, INFO, shards[-1][0] + 1, "nobody works on it")
+    noting.read.clear()
+    third = load_state(noting, INFO, second)
+    assert commit_key(shards[0][0]) not in noting.read
+    assert third == load_state(noting, INFO)
+    tiny.publish()
+    assert load_state(noting, INFO, third) == load_state(noting, INFO)
+
+
 def test_a_plan_that_is_not_settled_is_read_again(tiny: TinyRun) -> None:
     """A snapshot that was made while shards were pending knows their plan, not what became of them."""
     shards = hand_out(tiny)

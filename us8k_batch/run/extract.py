@@ -38,6 +38,4 @@ def extract(options: Options, progress: Progress) -> Summary:
     # Dask and Zarr cost more to import than finding out that there is nothing to do.
     from us8k_batch.run.session import hold_and_work
 
-    catalog, objects = found.catalog, found.objects
-    del found  # the run looks again once it holds the lease; two states would take twice the memory
-    return hold_and_work(options, progress, catalog, objects, started)
+    return hold_and_work(options, progress, found.catalog, found.objects, started, found.state)

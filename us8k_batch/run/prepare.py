@@ -77,9 +77,13 @@ def look_again(
     hashed: pa.Table | None = None,
     *,
     again: bool = True,
+    earlier: State | None = None,
 ) -> Prepared:
-    """Read the store's present state and plan; `again` is false once this run has retried what it should."""
-    state = load_state(objects, info) if info else None
+    """Read the store's present state and plan; `again` is false once this run has retried what it should.
+
+    `earlier` is what was found of the store before, which spares reading it again.
+    """
+    state = load_state(objects, info, earlier) if info else None
     request = Request(
         versions=versions(options, info.config if info else options.config),
         retry_failed=options.retry_failed and again,

@@ -32,7 +32,7 @@ from us8k_batch.store.plans import create_plan
 from us8k_batch.store.probe import probe
 from us8k_batch.store.publish import publish, published_rows
 from us8k_batch.store.spool import gather
-from us8k_batch.store.state import load_state
+from us8k_batch.store.state import State, load_state
 from us8k_batch.timing import timed
 from us8k_batch.version import __version__
 
@@ -41,9 +41,16 @@ ROUNDS = 8
 
 
 def hold_and_work(
-    options: Options, progress: Progress, catalog: Catalog, objects: Objects, started: float
+    options: Options,
+    progress: Progress,
+    catalog: Catalog,
+    objects: Objects,
+    started: float,
+    seen: State | None = None,
 ) -> Summary:
     """Make sure that the store keeps its promise, take the lease, and carry the run out.
+
+    `seen` is what was found of the store without the lease.
 
     Raises
     ------
@@ -58,13 +65,12 @@ def hold_and_work(
             asked_to_stop(progress.tell) as stop,
         ):
             # Another run may have worked on the store, or made it, until this one got the lease.
-            # No name of ours holds what is found then: the run lets go of it before it publishes.
             return _Run(
                 options,
                 progress,
                 run_id,
                 stop,
-                look_again(options, catalog, objects, find_store(options, objects)),
+                look_again(options, catalog, objects, find_store(options, objects), earlier=seen),
                 started,
             ).carry_out()
     except RequestError:
@@ -216,10 +222,9 @@ class _Run:
         # A touched clip that was not hashed yet would look as if its result were gone.
         if info is None or len(self.found.plan.hash):
             return
-        # What was found before would take as much memory as what is there now.
-        self.found = replace(self.found, state=None)
+        state, self.found = self.found.state, replace(self.found, state=None)
         for _ in range(ROUNDS):
-            state = load_state(objects, info)
+            state = load_state(objects, info, state)
             made = make_publication(self.found.catalog.clips, state.index, self.hashed, gather)
             if publish(objects, info, state, made.table, made.pending, made.metadata_columns):
                 return
@@ -227,7 +232,9 @@ class _Run:
 
     def _look(self, *, again: bool) -> None:
         found = self.found
-        self.found = look_again(self.options, found.catalog, found.objects, found.info, self.hashed, again=again)
+        self.found = look_again(
+            self.options, found.catalog, found.objects, found.info, self.hashed, again=again, earlier=found.state
+        )
 
     def _job(self, info: StoreInfo) -> Job:
         settings = self.options.settings

@@ -114,6 +114,11 @@ class State:
         return self.plans[-1].end_row(info) if self.plans else 0
 
     @property
+    def snapshot_number(self) -> int:
+        """Number of the newest snapshot, or 0."""
+        return self.snapshot.number if self.snapshot else 0
+
+    @property
     def versions(self) -> dict[int, dict[str, str]]:
         """Engine and library versions by plan number."""
         return {plan.number: plan.versions for plan in self.plans}
@@ -139,14 +144,27 @@ def read_snapshot(objects: Objects, number: int) -> tuple[SnapshotRecord, pa.Tab
     return record, table
 
 
-def load_state(objects: Objects, info: StoreInfo) -> State:
-    """Read the newest snapshot, and the plans and commits that it does not know."""
+def load_state(objects: Objects, info: StoreInfo, earlier: State | None = None) -> State:
+    """Read the newest snapshot, and the plans and commits that it does not know.
+
+    Parameters
+    ----------
+    objects, info
+        The store.
+    earlier : State, optional
+        What was found before. Snapshots and commits never change, so that those it knows are not read again; unless
+        there is a newer snapshot, which may know better.
+    """
     number = newest_snapshot(objects)
-    snapshot, published = read_snapshot(objects, number) if number else (None, None)
+    if earlier is not None and number == earlier.snapshot_number:
+        snapshot, published, index = earlier.snapshot, earlier.published, earlier.index
+        abandoned = dict(earlier.abandoned)
+    else:
+        snapshot, published = read_snapshot(objects, number) if number else (None, None)
+        index = committed_rows(published) if published is not None else INDEX_SCHEMA.empty_table()
+        abandoned = dict(snapshot.abandoned) if snapshot else {}
     known = snapshot.plans if snapshot else ()
     settled = snapshot.settled if snapshot else 0
-    index = committed_rows(published) if published is not None else INDEX_SCHEMA.empty_table()
-    abandoned = dict(snapshot.abandoned) if snapshot else {}
 
     after = commit_key(settled - 1) if settled else ""
     committed = numbers(objects, COMMITS, after)
