@@ -21,7 +21,7 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium, which it installs on Debia
 
 chaos: $(VENV)/.dev  ## kills, poison, full disks and two of everything, for real; an hour; ONLY="R3 R4" is some of it
 	tests/chaos/packages.sh
-	$(BIN)/python tests/chaos $(ONLY)
+	US8K_EXPLORE=1 $(BIN)/python tests/chaos $(ONLY)
 
 lint: $(VENV)/.dev  ## formatting, types, the direction of imports, and whether the lock is current
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 settings.register_profile(
     "us8k",
+    # A change is judged by the same examples every time; make chaos, and whoever sets this, looks for others.
+    derandomize="US8K_EXPLORE" not in os.environ,
     deadline=None,  # the first example pays for imports, and machines are shared
     phases=set(Phase) - {Phase.explain},  # for which every line that runs is traced, in case that something fails
 )

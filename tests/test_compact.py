@@ -86,7 +86,7 @@ HISTORY: list[Callable[[list[Clip]], list[Clip]]] = [
     lambda clips: change(clips, "c004", mtime_ns=10),
     lambda clips: change(clips, "c000", label="cat", fold=9),
     lambda clips: change(clips, "c005", missing=True),
-    lambda clips: [*clips, Clip(clip_id=f"new {len(clips)}", fold=len(clips) % 4)],
+    lambda clips: [*clips, Clip(clip_id=f"new {sum(clip.clip_id.startswith('new') for clip in clips)}", fold=3)],
 ]
 
 
