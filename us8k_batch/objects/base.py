@@ -62,7 +62,7 @@ class Objects(Protocol):
         """
 
     def forget_folders(self) -> None:
-        """Remove the folders that this instance made, as far as they are empty; buckets have none."""
+        """Remove the root and the folders directly below it if this instance made them and they hold nothing."""
 
     def leftovers(self) -> Iterator[str]:
         """List the keys of temporary files: of writers at work, or killed."""

@@ -47,7 +47,7 @@ class LocalObjects:
     root: Path
     """Absolute folder; made by the first write."""
     _made: list[Path] = field(default_factory=list, compare=False, repr=False)
-    """Folders that this instance made, outer ones first."""
+    """The root, what leads to it, and folders directly below it, that this instance made; outer ones first."""
 
     @property
     def url(self) -> str:
@@ -115,7 +115,7 @@ class LocalObjects:
                     yield ObjectInfo(key, (self.root / key).stat().st_size)
 
     def forget_folders(self) -> None:
-        """Remove the folders that this instance made and that hold nothing."""
+        """Remove the root and the folders directly below it that this instance made and that hold nothing."""
         for folder in reversed(self._made):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -158,7 +158,8 @@ class LocalObjects:
         for new in reversed(missing):
             with contextlib.suppress(FileExistsError):  # somebody else was faster
                 new.mkdir()
-                self._made.append(new)
+                if new.parent == self.root or self.root.is_relative_to(new):  # of each shard's, there may be millions
+                    self._made.append(new)
             _sync_folder(new.parent)
 
 
