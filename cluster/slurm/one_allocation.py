@@ -3,6 +3,7 @@
 Each task of the allocation runs this; the first becomes the scheduler, the second the client, all others workers.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def run() -> int:
         scheduler_file=str(Path.cwd() / "us8k-scheduler-{job_id}.json"),
         scheduler_options={"port": 0, "dashboard_address": "127.0.0.1:0"},
         worker_class="distributed.Nanny",
-        worker_options={"nthreads": 1, "dashboard_address": "127.0.0.1:0"},
+        worker_options={"nthreads": 1, "dashboard_address": "127.0.0.1:0", "death_timeout": "300s"},
     )
     # The others end when the client shuts them down.
     try:
@@ -32,6 +33,9 @@ def run() -> int:
         return int(ended.code or 0)
     finally:
         with Client(scheduler_file=str(runner.scheduler_file)) as client:
+            # A worker that comes later would look for a scheduler that is gone.
+            with contextlib.suppress(TimeoutError):
+                client.wait_for_workers(int(os.environ["SLURM_NTASKS"]) - 2, timeout=60)
             client.shutdown()
         runner.scheduler_file.unlink(missing_ok=True)
     return 1
