@@ -45,7 +45,7 @@ class Canvas:
 
 
 BROAD = Canvas("broad", 720, 62, 190, 26)
-SLIM = Canvas("slim", 360, 46, 0, 40)
+SLIM = Canvas("slim", 360, 52, 0, 40)
 """For a telephone, so that nothing has to be scrolled sideways."""
 
 
@@ -252,7 +252,7 @@ def _grid(
 def _names(canvas: Canvas, left: float, x: str, y: str, height: int, bottom: float) -> Markup:
     return Markup(
         '<text x="{}" y="{}" text-anchor="middle" font-size="13">{}</text>'
-        '<text transform="translate(14,{}) rotate(-90)" text-anchor="middle" font-size="13">{}</text>'
+        '<text transform="translate(12,{}) rotate(-90)" text-anchor="middle" font-size="13">{}</text>'
     ).format((left + canvas.end) / 2, height - 8, x, (TOP + bottom) / 2, y)
 
 
