@@ -50,14 +50,14 @@ class TerminalLearning:
             return
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(BAR),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[more]}", markup=False),
-                TimeRemainingColumn(),
+                TimeElapsedColumn(),  # splits end several at a time: what is left would be guessed badly
                 console=Console(stderr=True),
             )
             self._bar.add_task(f"{what}, {unit}s", total=total, completed=done, more="")
