@@ -26,13 +26,12 @@ def test_a_search_has_bars_on_a_terminal(tmp_path: Path) -> None:
     status, seen = on_a_terminal(sys.executable, "-m", "us8k_batch", "tune", store, *asked, "--out", tmp_path / "run")
     assert status == 0
     for fold in (1, 2, 3):
-        assert f"fold {fold} ({fold} of 3), trials" in seen
+        assert f"fold {fold} ({fold} of 3)" in seen
     assert "2/2" in seen
-    assert re.search(r"best so far [\d.]+ % \(trial [01]\)", seen)
-    assert re.search(r"trial [01], inner split [123]", seen)
+    assert re.search(r"last [\d.]+ %, best so far [\d.]+ % \(trial [01]\)", seen)
+    assert re.search(r"trial [01], split [123]", seen)
     assert "30/30" in seen, "rounds of boosting"
-    assert "folds, splits" in seen
-    assert "3/3" in seen
+    assert "3/3" in seen, "folds"
     assert re.search(r"mean so far [\d.]+ %", seen)
 
 

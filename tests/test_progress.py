@@ -72,5 +72,5 @@ def test_an_epoch_tells_nothing_of_the_test_clips() -> None:
 def test_rounds_of_boosting_are_counted_alone() -> None:
     """Nothing is measured between them."""
     boosted = Epoch("2", 7, "round", 30, 100)
-    assert words(boosted) == "trial 7, inner split 2, round 30 of 100"
+    assert words(boosted) == "trial 7, split 2, round 30 of 100"
     assert few_words(boosted) == "rounds"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from us8k_batch.training.search import Tried
 
 
-BAR = 14
+BAR = 10
 """Columns of a bar: words beside it tell more."""
 
 
@@ -60,7 +60,7 @@ class TerminalLearning:
                 TimeElapsedColumn(),  # splits end several at a time: what is left would be guessed badly
                 console=Console(stderr=True),
             )
-            self._bar.add_task(f"{what}, {unit}s", total=total, completed=done, more="")
+            self._bar.add_task(what, total=total, completed=done, more=self._count.so_far)
             self._bar.start()
         else:
             self._output.say(

@@ -71,8 +71,8 @@ class Count:
         self.unit = unit
         self.total = total
         self.done = done
-        self.so_far = ""
-        """The mean of the splits, or the best of the trials."""
+        self.so_far = f"{unit}s"
+        """In few words: the mean of the splits, or the last trial and the best one."""
         self._accuracies: list[float] = []
 
     def tested(self, fitted: Fitted) -> str:
@@ -90,12 +90,14 @@ class Count:
     def tried(self, trial: Tried) -> str:
         """Count a trial, and say how it did."""
         self.done += 1
-        self.so_far = "nothing finished yet"
+        best = "nothing finished yet"
         if trial.best is not None:
             number, accuracy = trial.best
-            self.so_far = f"best so far {100 * accuracy:.1f} % (trial {number})"
+            best = f"best so far {100 * accuracy:.1f} % (trial {number})"
         said = f"trial {trial.number} {trial.outcome}"
-        return f"  {self.what}, {self.done} of {self.total} trials: {said}; {self.so_far}"
+        line = f"  {self.what}, {self.done} of {self.total} trials: {said}; {best}"
+        self.so_far = f"last {trial.outcome.partition(' (')[0]}, {best}"
+        return line
 
 
 def words(epoch: Epoch) -> str:
@@ -123,4 +125,4 @@ def few_words(epoch: Epoch) -> str:
 
 def whose(epoch: Epoch) -> str:
     """Say which model has come so far."""
-    return f"split {epoch.split}" if epoch.trial is None else f"trial {epoch.trial}, inner split {epoch.split}"
+    return f"split {epoch.split}" if epoch.trial is None else f"trial {epoch.trial}, split {epoch.split}"
