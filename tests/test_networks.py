@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import stores
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -293,6 +294,19 @@ def test_a_network_that_diverges_ends_in_that_epoch():
         DivergedError, match=r"split 1: model cnn diverged in epoch \d of 4.* try less.*learning_rate="
     ):
         fit_split(task, SPLIT, "folds")
+
+
+def test_a_run_that_diverges_is_a_request_that_cannot_be_met(tmp_path):
+    """Exit status 2, one line for a person, and no half run."""
+    from us8k_batch.cli import main
+
+    stores.run(tmp_path / "store", stores.make_clips(16, folds=2))
+    small = [part for key, value in SMALL["cnn"].items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    asked = ["--model", "cnn", *small, "--set", "learning_rate=1e30", "--jobs", "1", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(main, ["train", str(tmp_path / "store"), *asked])
+    assert done.exit_code == 2, done.output
+    assert "us8k train: split 1: model cnn diverged in epoch" in done.stderr.splitlines()[-1]
+    assert [file.name for file in tmp_path.iterdir() if "run" in file.name] == []
 
 
 def test_every_epoch_is_told_with_the_best_so_far():

@@ -13,12 +13,16 @@ import pytest
 from feature_stores import make_catalog, make_features_store, publish_again
 from killing import kill_when, start
 
-from us8k_batch.errors import LeaseHeldError, RequestError
+from us8k_batch.errors import DivergedError, LeaseHeldError, RequestError
 from us8k_batch.objects import LocalObjects
 from us8k_batch.store.lease import hold, this_process
+from us8k_batch.training import search
 from us8k_batch.training.data import load_dataset
+from us8k_batch.training.evaluate import Task
+from us8k_batch.training.models import Parameters
 from us8k_batch.training.progress import Lines
 from us8k_batch.training.rundir import load_run
+from us8k_batch.training.splits import Split
 from us8k_batch.training.train import Trained
 from us8k_batch.training.tune import TuneOptions, tune
 
@@ -155,6 +159,22 @@ def test_trials_run_on_any_executor(store: str, tmp_path: Path) -> None:
         assert pool.calls >= 3 * FOLDS * 2 - 3
         assert pool.submit(int).result() == 0
     assert set(chosen(done)) == {"1", "2", "3"}
+
+
+def test_a_trial_that_diverges_is_given_up(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that run away with some parameters cost that trial; the search goes on with others, and says so."""
+    fit = search.inner_accuracy
+
+    def diverging(task: Task, parameters: Parameters, split: Split, trial: int) -> float:
+        if trial == 1:
+            raise DivergedError("split 1: model knn diverged")
+        return fit(task, parameters, split, trial)
+
+    monkeypatch.setattr(search, "inner_accuracy", diverging)
+    heard: list[str] = []
+    done = tune(options(store, tmp_path / "run", trials=3), Lines(heard.append))
+    assert {one["pruned"] for one in chosen(done).values()} == {1}
+    assert sum("trial 1 cannot be fitted (split 1: model knn diverged); best so far" in line for line in heard) == 3
 
 
 @pytest.mark.parametrize(
