@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -140,15 +141,24 @@ def test_a_local_cluster_has_the_workers_asked_for_and_is_gone_afterwards(tmp_pa
     assert not any(psutil.pid_exists(pid) for pid in workers)
 
 
-def test_a_local_cluster_listens_on_the_loopback_only(tmp_path: Path) -> None:
-    """Scheduler, workers and dashboard run whatever they are sent; nobody outside may reach them."""
+def complain(bench: Bench, work: Work) -> None:
+    """Tell of trouble as Dask does in a worker."""
+    logging.getLogger("distributed.worker").error("Failed to communicate with scheduler during heartbeat.")
+
+
+def test_a_local_cluster_listens_on_the_loopback_only_and_keeps_its_farewell_to_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody outside may reach what runs whatever it is sent; nobody here wants a traceback when all went well."""
     before = listening()
     with connect(Where(), make_settings(workers=1), Bench) as cluster:
         cluster.wait_for_workers()
+        cluster.on_each_worker(complain, Work(str(tmp_path), 0))
         opened = listening() - before
         assert cluster.dashboard_link.startswith("http://127.0.0.1:")
     assert len(opened) >= 3
     assert {ip for ip, _ in opened} == {"127.0.0.1"}
+    assert "heartbeat" not in capfd.readouterr().err
 
 
 def test_a_dashboard_address_that_is_taken_is_no_hindrance(tmp_path: Path) -> None:

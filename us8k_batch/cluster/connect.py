@@ -128,7 +128,8 @@ def _local(settings: Settings) -> LocalCluster:
             n_workers=settings.workers,
             threads_per_worker=1,
             processes=True,
-            silence_logs=logging.ERROR,
+            # A worker whose heartbeat meets the end of the run would tell it as an error, with a traceback.
+            silence_logs=logging.CRITICAL,
             host="127.0.0.1",
             dashboard_address=f"{host or '127.0.0.1'}:{port if _is_free(host, port) else 0}",
         )
