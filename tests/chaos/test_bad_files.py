@@ -72,8 +72,9 @@ def test_bad_files_cost_themselves(tmp_path: Path, record_property: Callable[[st
     assert len(store) + len(reasons) == n_clips
     for name in ("folder", "fifo", "loop", "sparse", "missing"):
         assert reasons[f"audio/{name}.wav"][0] == "read", reasons[f"audio/{name}.wav"]
-    for name in ("empty", "nan", "none"):
+    for name in ("empty", "none"):
         assert reasons[f"audio/{name}.wav"][0] == "decode", reasons[f"audio/{name}.wav"]
+    assert reasons["audio/nan.wav"] == ("extract", "not_finite")
     assert not {error for _, error in reasons.values()} & {"timeout", "crashed", "out_of_memory", "unreadable"}
     errors = Counter(error for _, error in reasons.values())
     told = ", ".join(f"{number} {error}" for error, number in errors.most_common())
