@@ -1,4 +1,4 @@
-"""The command: what it promises on stdout and stderr, in exit statuses, and of its own documentation."""
+"""The command: what it promises on stdout and stderr, in exit statuses, and of its own help."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from terminals import on_a_terminal
 from us8k_batch.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 PROGRAM = [sys.executable, "-m", "us8k_batch"]
 HEAVY = (
     "numpy",
@@ -162,20 +161,6 @@ def test_the_options_of_extract_are_those_that_are_promised() -> None:
     assert options_of("extract") == OPTIONS
     text = us8k("extract", "--help").out
     assert [option for option in OPTIONS if option not in text] == []
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_documented_in_the_readme(name: str) -> None:
-    """A line of the README shows it."""
-    assert re.search(rf"\bus8k {name}\b", README)
-
-
-def test_the_readme_names_only_commands_and_options_that_exist() -> None:
-    """Every `us8k NAME --option` that it shows can be typed."""
-    for line in README.splitlines():
-        for name, rest in re.findall(r"\bus8k (\w+)((?: [^`#|]*)?)", line):
-            if name in COMMANDS:
-                assert set(re.findall(r"(--[a-z][a-z-]+)", rest)) <= options_of(name) | {"--wrap"}, line
 
 
 def test_the_command_lists_its_commands_and_exit_statuses() -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import re
-from pathlib import Path
 
 import pytest
 
 from us8k_batch import errors
 from us8k_batch.errors import Failure, JobError, RequestError, Us8kError
 
-ROOT = Path(__file__).parent.parent
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Us8kError)]
 
 
@@ -43,13 +40,3 @@ def test_a_failure_is_a_value() -> None:
     """A failure is compared by what it says, and survives pickling."""
     failure = Failure("decode", "empty", "0 samples")
     assert pickle.loads(pickle.dumps(failure)) == failure  # noqa: S301  # our own bytes
-
-
-def test_the_messages_that_the_readme_explains_are_ours() -> None:
-    """Each message in its table of remedies stands in the source, so that it can be searched for."""
-    section = (ROOT / "README.md").read_text().split("## What a message means")[1].split("\n## ")[0]
-    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
-    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
-    source = "".join(file.read_text() for file in (ROOT / "us8k_batch").rglob("*.py"))
-    assert len(messages) >= 10
-    assert [message for message in messages if message not in source] == []
