@@ -8,6 +8,7 @@ import socket
 import subprocess
 import urllib.request
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -138,12 +139,7 @@ class Ceph:
         assert done.returncode == 0, (command, done.stderr)
 
     def _begin(self, *command: str) -> None:
-        with (self._folder / f"{command[0]}.out").open("wb") as log:
-            self._running.append(
-                subprocess.Popen(
-                    [*self._command(*command), "-f"], stdout=log, stderr=log, cwd=self._folder, start_new_session=True
-                )
-            )
+        self._running.append(begin_daemon([*self._command(*command), "-f"], self._folder))
 
     def _answers(self) -> bool:
         try:
@@ -151,6 +147,17 @@ class Ceph:
                 return True
         except OSError:
             return False
+
+
+def begin_daemon(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a daemon that ends with this process, however this one ends; what it says goes to a file in a folder."""
+    with (folder / f"{command[0]}.out").open("wb") as log:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True,
+        )  # fmt: skip
 
 
 def free_port() -> int:

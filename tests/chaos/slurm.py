@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from clusters import wait_until
-from s3_servers import free_port
+from s3_servers import begin_daemon, free_port
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -98,5 +98,4 @@ class Slurm:
         return {**os.environ, **self.environment}
 
     def _begin(self, *command: str) -> None:
-        with (self._folder / f"{command[0]}.out").open("wb") as log:
-            self._running.append(subprocess.Popen(command, env=self._all, stdout=log, stderr=log))
+        self._running.append(begin_daemon(command, self._folder, self._all))
