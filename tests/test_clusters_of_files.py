@@ -173,6 +173,7 @@ def test_the_job_that_slurm_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         given = dask_worker.main.make_context("worker", arguments[3:]).params
         assert (given["n_workers"], given["nthreads"], given["nanny"], given["protocol"]) == ("8", 1, True, "tls://")
         assert given["lifetime"] == "55m"
+        assert given["death_timeout"] == "300"
         assert "PRIVATE KEY" not in script
 
 
