@@ -41,3 +41,13 @@ def test_any_damage_is_found(tmp_path):
 def test_a_store_without_records_has_none_that_is_damaged(tmp_path):
     """Nothing is created either."""
     assert found(LocalObjects(tmp_path / "store")) == []
+
+
+def test_a_record_from_before_they_had_digests_is_no_damage(tmp_path):
+    """Unless it cannot be read: a store that an earlier release wrote proves as it did."""
+    objects = LocalObjects(tmp_path)
+    earlier = (json.dumps(DOCUMENT | {"worker_seconds": {"read": 1.5}}, indent=2) + "\n").encode()
+    objects.create("runs/1.json", earlier)
+    assert found(objects) == []
+    objects.replace("runs/1.json", earlier[:-9])
+    assert found(objects) == ["runs/1.json"]
