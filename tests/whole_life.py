@@ -189,6 +189,8 @@ class WholeLife(RuleBasedStateMachine):
         self.is_current = {"crooked": False, "wild": False}
         self.used: set[str] = set()
         """Stores that a run or a compaction has used since they were looked at."""
+        self.broken: set[str] = set()
+        """Stores whose last run was broken."""
         for name in IDS[:3]:
             self.put(name, self.written(name, "one"))
 
@@ -299,6 +301,7 @@ class WholeLife(RuleBasedStateMachine):
         before = self.committed(name)
         actor = Actor(at, how)
         self.act(actor, name, **more)
+        (self.broken.discard if actor.error is None else self.broken.add)(name)
         if not more:
             assert not before & {*actor.decoded}, "what was committed was computed again"
             assert len({*actor.decoded}) == len(actor.decoded), "a clip was computed twice"
@@ -409,21 +412,26 @@ class WholeLife(RuleBasedStateMachine):
             done = compact(old, new)
             assert done.rows == len(published) + int((published.failures["error"] != "missing").sum())
             compacted = open_store(new)
-            np.testing.assert_array_equal(compacted.mfcc[:], published.mfcc[:])
-            assert compacted.pooled.drop(columns="row").equals(published.pooled.drop(columns="row"))
+            # A store that was compacted has its clips in the order of folds, another in that of their arrival.
+            ours, theirs = (one.pooled.drop(columns="row").sort_values("clip_id") for one in (compacted, published))
+            np.testing.assert_array_equal(compacted.mfcc[list(ours.index)], published.mfcc[list(theirs.index)])
+            assert ours.reset_index(drop=True).equals(theirs.reset_index(drop=True))
             assert compacted.complete == published.complete
             self.store[name] = new
             self.used.add(name)
+            self.broken.discard(name)
         if self.is_current["crooked"]:
             assert files(self.store["crooked"]) == files(self.store["straight"])
 
     @rule()
     def prove(self) -> None:
         """Prove every store, whatever state it is in."""
-        for path in self.store.values():
+        for name, path in self.store.items():
             if (Path(path) / "us8k.json").exists():
                 done = verify(path)
-                assert done.findings == []
+                # A run that was broken between its snapshot and the tables leaves the tables before it, and no worse.
+                late = "not the newest snapshot's" if name in self.broken else "nothing"
+                assert [found for found in done.findings if not found.problem.startswith(late)] == []
                 assert all(key.startswith("mfcc.zarr/mfcc/c/") for key in done.orphans), done.orphans
 
     # What must hold
