@@ -182,19 +182,28 @@ def _picture_of_scaling(clips: Any, length: Any, memory: Any) -> None:
         xs = [r["clips"] for r in clips["rows"]]
         left.plot(xs, [1e3 * r["seconds"] / r["clips"] for r in clips["rows"]], "o-", color=BLUE)
         left.set(xlabel="clips of 0.2 s", ylabel="ms a clip, whole job", xscale="log", ylim=(0, None))
+        _name_ticks(left, xs)
     if length:
         xs = [r["seconds"] for r in length["rows"]]
         middle.plot(xs, [r["ms_per_second"] for r in length["rows"]], "o-", color=BLUE)
         middle.set(xlabel="length of a clip, s", ylabel="ms per second of audio", xscale="log", ylim=(0, None))
+        _name_ticks(middle, xs)
     if memory:
         xs = [r["clips"] for r in memory["rows"]]
         right.plot(xs, [r["worker_mb"] for r in memory["rows"]], "o-", color=BLUE, label="worker")
         right.plot(xs, [r["child_mb"] for r in memory["rows"]], "s--", color=ORANGE, label="child")
         right.set(xlabel="clips in one worker", ylabel="resident memory, MB", ylim=(0, None))
-        right.legend(frameon=False)
+        right.set_xticks(range(0, max(xs), 25_000), [f"{x:,}" for x in range(0, max(xs), 25_000)])
+        right.legend(frameon=False, loc="center")
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, "scaling.svg")
+
+
+def _name_ticks(axes: Any, xs: list[int]) -> None:
+    """Name what was measured: the powers of ten of a logarithmic axis run into each other."""
+    axes.set_xticks(xs, [f"{x:,}" for x in xs])
+    axes.minorticks_off()
 
 
 def _pyplot() -> Any:
