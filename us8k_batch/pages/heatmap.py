@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -48,55 +49,56 @@ def diverging(
     # There are more columns than rows; the other way round, the table fits a page and a telephone.
     turned = zip(columns, zip(*values, strict=True), strict=True)
     written = ([name, *(Number(f"{value:+.2f}") for value in line)] for name, line in turned)
+    numbers = _Numbers(rows, columns, values, alternative, x, full, unit)
     return Markup("{}{}{}").format(
-        _broad(rows, columns, values, alternative, x, full, unit),
-        _slim(rows, columns, values, alternative, x, full, unit),
+        _broad(numbers),
+        _slim(numbers),
         folded("The values as a table", table([x, *rows], written, caption=alternative)),
     )
 
 
-def _broad(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    values: Sequence[Sequence[float]],
-    alternative: str,
-    x: str,
-    full: float,
-    unit: str,
-) -> Markup:
-    width, bottom = LEFT + CELL * len(columns) + 10, ROW * len(rows) + 4
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """What `diverging` was asked to draw, twice."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float]]
+    alternative: str
+    x: str
+    full: float
+    unit: str
+
+    def cells(self, row: int) -> Iterator[tuple[int, float, str]]:
+        """Give the column of each cell of a row, how strong its colour is, and the words of its tip."""
+        for j, value in enumerate(self.values[row]):
+            yield j, value / self.full, f"{self.rows[row]}, {self.columns[j]}: {value:+.2f} {self.unit}"
+
+    def named_columns(self) -> Iterator[tuple[int, str]]:
+        """Give the columns whose names have room, and these."""
+        for j in range(0, len(self.columns), _every(len(self.columns))):
+            yield j, self.columns[j]
+
+
+def _broad(numbers: _Numbers) -> Markup:
+    width, bottom = LEFT + CELL * len(numbers.columns) + 10, ROW * len(numbers.rows) + 4
     parts = []
-    for i, (name, line) in enumerate(zip(rows, values, strict=True)):
+    for i, name in enumerate(numbers.rows):
         parts.append(_text(LEFT - 8, ROW * i + 17, "end", _short(name)))
         parts.extend(
-            _cell(
-                (LEFT + CELL * j, ROW * i + 2, CELL - 1, ROW - 2),
-                value / full,
-                f"{name}, {columns[j]}: {value:+.2f} {unit}",
-            )
-            for j, value in enumerate(line)
+            _cell((LEFT + CELL * j, ROW * i + 2, CELL - 1, ROW - 2), strength, words)
+            for j, strength, words in numbers.cells(i)
         )
-    every = _every(len(columns))
-    parts.extend(
-        _text(LEFT + CELL * (j + 0.5), bottom + 14, "middle", columns[j]) for j in range(0, len(columns), every)
-    )
-    parts.append(_text((LEFT + width) / 2, bottom + 34, "middle", x))
-    return svg(parts, "broad full", width, bottom + 42, alternative)
+    parts.extend(_text(LEFT + CELL * (j + 0.5), bottom + 14, "middle", name) for j, name in numbers.named_columns())
+    parts.append(_text((LEFT + width) / 2, bottom + 34, "middle", numbers.x))
+    return svg(parts, "broad full", width, bottom + 42, numbers.alternative)
 
 
-def _slim(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    values: Sequence[Sequence[float]],
-    alternative: str,
-    x: str,
-    full: float,
-    unit: str,
-) -> Markup:
+def _slim(numbers: _Numbers) -> Markup:
     """Draw it turned: what is a row stands upright, its name too."""
-    cell = (SLIM.width - SLIM_LEFT) / len(rows)
-    parts = [_text(SLIM_LEFT - 6, SLIM_TOP - 6, "end", x)]
-    for i, (name, line) in enumerate(zip(rows, values, strict=True)):
+    cell = (SLIM.width - SLIM_LEFT) / len(numbers.rows)
+    parts = [_text(SLIM_LEFT - 6, SLIM_TOP - 6, "end", numbers.x)]
+    for i, name in enumerate(numbers.rows):
         at = SLIM_LEFT + cell * i
         parts.append(
             Markup('<text transform="translate({:.1f},{}) rotate(-90)" font-size="12">{}</text>').format(
@@ -104,19 +106,13 @@ def _slim(
             )
         )
         parts.extend(
-            _cell(
-                (at, SLIM_TOP + SLIM_ROW * j, cell - 1, SLIM_ROW - 1),
-                value / full,
-                f"{name}, {columns[j]}: {value:+.2f} {unit}",
-            )
-            for j, value in enumerate(line)
+            _cell((at, SLIM_TOP + SLIM_ROW * j, cell - 1, SLIM_ROW - 1), strength, words)
+            for j, strength, words in numbers.cells(i)
         )
-    every = _every(len(columns))
     parts.extend(
-        _text(SLIM_LEFT - 6, SLIM_TOP + SLIM_ROW * (j + 0.5) + 4, "end", columns[j])
-        for j in range(0, len(columns), every)
+        _text(SLIM_LEFT - 6, SLIM_TOP + SLIM_ROW * (j + 0.5) + 4, "end", name) for j, name in numbers.named_columns()
     )
-    return svg(parts, "slim", SLIM.width, SLIM_TOP + SLIM_ROW * len(columns) + 6, alternative)
+    return svg(parts, "slim", SLIM.width, SLIM_TOP + SLIM_ROW * len(numbers.columns) + 6, numbers.alternative)
 
 
 def _cell(box: tuple[float, float, float, float], strength: float, words: str) -> Markup:
