@@ -64,13 +64,10 @@ class BucketSource:
         """Get one object whole; its size is known, and judged, before its bytes are fetched."""
         return self._ask(path, lambda: bytes(self._get(path, limit)))
 
-    def read_into(self, path: str, limit: int, room: Room, digest: Digest | None = None) -> memoryview:
+    def read_into(self, path: str, limit: int, room: Room, digest: Digest) -> memoryview:
         """Get one object whole, and copy it where it is wanted."""
         data = self._ask(path, lambda: self._get(path, limit))
         space = room(len(data))[: len(data)]
-        if digest is None:
-            space[:] = data
-            return space
         digest.restart()
         for start in range(0, len(data), PIECE):
             piece = space[start : start + PIECE]

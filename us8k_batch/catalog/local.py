@@ -86,13 +86,11 @@ class LocalSource:
 
     def read_into(self, path: str, limit: int, room: Room, digest: Digest | None = None) -> memoryview:
         """Open as `read` does, and read it whole into memory that is there already."""
-
-        def read(file: int, size: int) -> memoryview:
-            if digest is not None:
-                digest.restart()
-            return _read_whole(file, path, size, limit, room, digest)
-
-        return retry(lambda: self._open(path, read), path, self._sleep)
+        return retry(
+            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit, room, digest)),
+            path,
+            self._sleep,
+        )
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Open as `read` does, and read the beginning."""
@@ -189,6 +187,8 @@ class LocalSource:
 def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room, digest: Digest | None) -> memoryview:
     """Read to the end, wherever it is by now, but never more than one byte past the limit."""
     length = 0
+    if digest is not None:
+        digest.restart()
     # One byte more than expected, or the end would take a call of its own to find.
     space = room(min(size, limit) + 1)
     while max(size, length) <= limit:

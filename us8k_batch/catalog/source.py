@@ -58,7 +58,7 @@ class Source(Protocol):
             it can be recorded.
         """
 
-    def read_into(self, path: str, limit: int, room: Room, digest: Digest | None = None) -> memoryview:
+    def read_into(self, path: str, limit: int, room: Room, digest: Digest) -> memoryview:
         """Return all bytes of one clip in memory that the caller provides; see `read`.
 
         Parameters
@@ -68,7 +68,7 @@ class Source(Protocol):
         room : callable
             Given a number of bytes, returns writable memory that has room for them; called again if that does not
             suffice, or for another attempt.
-        digest : Digest, optional
+        digest : Digest
             Becomes that of the bytes that are returned.
 
         Returns
