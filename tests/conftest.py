@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from clusters import HandStarted
     from runs import Runner
 
+    from us8k_batch.shard_task import Job, Workshop
+
 settings.register_profile(
     "us8k",
     # A change is judged by the same examples every time; make chaos, and whoever sets this, looks for others.
@@ -134,3 +136,25 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from certificates import make_certificates
 
     return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    """Keep one decoder for all tests of a module, as a worker does."""
+    from us8k_batch.shard_task import Workshop
+
+    workshop = Workshop()
+    yield workshop
+    workshop.close()
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Make an empty dataset and a store; storage that does not answer is asked again without a pause."""
+    from shard_tasks import make_job
+
+    from us8k_batch.objects import retry
+
+    monkeypatch.setattr(retry, "PAUSES", (0.0, 0.0))
+    (tmp_path / "data").mkdir()
+    return make_job(tmp_path, str(tmp_path / "data"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,57 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import make_audio, write_audio
+from shard_tasks import CONFIG, LIMIT, make_job, task
 from stores import files
 
-from us8k_batch.config import FeatureConfig
 from us8k_batch.features.engine import make_engine
-from us8k_batch.objects import open_objects, retry
+from us8k_batch.objects import open_objects
 from us8k_batch.shard_task import (
     Job,
     ShardReport,
-    ShardTask,
     Workshop,
-    any_readable,
     extract_shard,
-    hash_clips,
-    longest_clip,
 )
 from us8k_batch.store.commits import Outcome, abandon_shard, digest_frames, read_commit
-from us8k_batch.store.layout import create_info, new_info, shard_key
+from us8k_batch.store.layout import shard_key
 from us8k_batch.store.shards import decode_shard
-
-CONFIG = FeatureConfig(sample_rate=8000, n_fft=512, hop_length=256, n_mels=32, n_mfcc=8, max_seconds=1.0)
-LIMIT = 1 << 20
-"""Largest source that is read, in bytes."""
-
-
-@pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    """Keep one decoder for all tests, as a worker does."""
-    workshop = Workshop()
-    yield workshop
-    workshop.close()
-
-
-@pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """Make an empty dataset and a store; storage that does not answer is asked again without a pause."""
-    monkeypatch.setattr(retry, "PAUSES", (0.0, 0.0))
-    (tmp_path / "data").mkdir()
-    return make_job(tmp_path, str(tmp_path / "data"))
-
-
-def make_job(tmp_path: Path, root: str, **changes: Any) -> Job:
-    """Describe what all shards of a run have in common."""
-    store = str(tmp_path / "store")
-    info = create_info(open_objects(store), new_info(CONFIG, 16))
-    values = {"engine": "auto", "clip_memory": 2 << 30, "clip_seconds": 30.0, "source_bytes": LIMIT, **changes}
-    return Job(root=root, store=store, info=info, **values)
-
-
-def task(job: Job, *names: str, shard: int = 0, **options: Any) -> ShardTask:
-    """Make the task of a shard; clips are named as their files."""
-    return ShardTask(job, shard, tuple((name, name) for name in names), **options)
 
 
 def committed(job: Job, shard: int = 0) -> list[dict[str, Any]]:
@@ -245,34 +207,6 @@ def test_a_decoder_is_kept_for_jobs_that_need_the_same_and_replaced_for_others(j
     assert second is not first
     assert first.pid is None
     workshop.close()
-
-
-def test_hashing_gives_each_clip_its_digest_or_nothing(workshop: Workshop, job: Job, tmp_path: Path) -> None:
-    """A clip that cannot be read now has no digest, so that it counts as changed."""
-    (tmp_path / "data/a.wav").write_bytes(b"bytes")
-    assert hash_clips(workshop, task(job, "a.wav", "gone.wav")) == [
-        ("a.wav", hashlib.sha256(b"bytes").hexdigest()),
-        ("gone.wav", ""),
-    ]
-
-
-def test_the_longest_header_is_found_in_any_format(workshop: Workshop, job: Job, tmp_path: Path) -> None:
-    """WAV headers are read here, others by the decoder; what cannot be read counts as nothing."""
-    write_audio(tmp_path / "data/short.wav", seconds=0.25)
-    write_audio(tmp_path / "data/long.ogg", seconds=0.75, format="OGG", subtype="VORBIS")
-    (tmp_path / "data/noise.wav").write_bytes(b"no sound at all")
-    assert longest_clip(workshop, task(job, "short.wav", "noise.wav", "gone.wav")) == pytest.approx(0.25)
-    assert longest_clip(workshop, task(job, "short.wav", "long.ogg")) == pytest.approx(0.75)
-    assert longest_clip(workshop, task(job, "noise.wav", "gone.wav")) == 0
-
-
-def test_one_readable_clip_is_enough_to_know_that_storage_answers(
-    workshop: Workshop, job: Job, tmp_path: Path
-) -> None:
-    """Any of some clips."""
-    (tmp_path / "data/a.wav").write_bytes(b"bytes")
-    assert any_readable(workshop, task(job, "gone.wav", "a.wav"))
-    assert not any_readable(workshop, task(job, "gone.wav"))
 
 
 def test_a_report_is_small(workshop: Workshop, job: Job, tmp_path: Path) -> None:

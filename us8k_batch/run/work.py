@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from us8k_batch.cluster.window import Cluster
+from us8k_batch.errands import any_readable, hash_clips, longest_clip
 from us8k_batch.errors import JobError, RequestError, RunInterruptedError
 from us8k_batch.planning.plan import Plan
 from us8k_batch.preflight import Check, inspect_worker
 from us8k_batch.run.options import Options, Progress
 from us8k_batch.run.record import Tally
-from us8k_batch.shard_task import Job, ShardTask, Workshop, any_readable, extract_shard, hash_clips, longest_clip
+from us8k_batch.shard_task import Job, ShardTask, Workshop, extract_shard
 from us8k_batch.store.commits import Outcome
 from us8k_batch.store.layout import StoreInfo, split_by_shard
 
