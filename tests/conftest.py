@@ -138,9 +138,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def workshop() -> Iterator[Workshop]:
-    """Keep one decoder for all tests of a module, as a worker does."""
+    """Keep one decoder of this process for all tests, as a worker does."""
     from us8k_batch.shard_task import Workshop
 
     workshop = Workshop()

@@ -212,14 +212,6 @@ def unopened(dataset: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Workshop]:
-    """Keep one decoder of this process for all fresh extractions."""
-    workshop = Workshop()
-    yield workshop
-    workshop.close()
-
-
-@pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory, scheduler: str, workshop: Workshop) -> History:
     """Extract twelve clips of four formats in three folds; every history begins with a copy."""
     folder = tmp_path_factory.mktemp("first_run")
