@@ -25,7 +25,7 @@ def test_features_survive(n_frames: int, duration: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     mfcc = rng.standard_normal((3, n_frames)).astype(np.float32)
     sent = Features(mfcc, rng.standard_normal(6).astype(np.float32), duration, {"decode": 0.5, "compute": 0.25})
-    body = wire.pack_features(sent)
+    body = b"".join(wire.pack_features(sent))
     assert len(body) <= LIMITS.body_bytes(Told.FEATURES)
     got = wire.unpack_features(bytearray(body), LIMITS)
     assert np.array_equal(got.mfcc, sent.mfcc)

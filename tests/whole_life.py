@@ -409,14 +409,19 @@ class WholeLife(RuleBasedStateMachine):
                 with contextlib.suppress(KilledError):
                     compact(old, new)
                 HERE.actor = None
+            # A run that was broken between its snapshot and the tables left readers the snapshot before.
+            late = name in self.broken and verify(old).findings != []
             done = compact(old, new)
-            assert done.rows == len(published) + int((published.failures["error"] != "missing").sum())
             compacted = open_store(new)
-            # A store that was compacted has its clips in the order of folds, another in that of their arrival.
-            ours, theirs = (one.pooled.drop(columns="row").sort_values("clip_id") for one in (compacted, published))
-            np.testing.assert_array_equal(compacted.mfcc[list(ours.index)], published.mfcc[list(theirs.index)])
-            assert ours.reset_index(drop=True).equals(theirs.reset_index(drop=True))
-            assert compacted.complete == published.complete
+            if not late:
+                assert done.rows == len(published) + int((published.failures["error"] != "missing").sum())
+                # A compacted store has its clips in the order of folds, another in that of their arrival.
+                ours, theirs = (
+                    one.pooled.drop(columns="row").sort_values("clip_id") for one in (compacted, published)
+                )
+                np.testing.assert_array_equal(compacted.mfcc[list(ours.index)], published.mfcc[list(theirs.index)])
+                assert ours.reset_index(drop=True).equals(theirs.reset_index(drop=True))
+                assert compacted.complete == published.complete
             self.store[name] = new
             self.used.add(name)
             self.broken.discard(name)
@@ -429,9 +434,10 @@ class WholeLife(RuleBasedStateMachine):
         for name, path in self.store.items():
             if (Path(path) / "us8k.json").exists():
                 done = verify(path)
-                # A run that was broken between its snapshot and the tables leaves the tables before it, and no worse.
-                late = "not the newest snapshot's" if name in self.broken else "nothing"
-                assert [found for found in done.findings if not found.problem.startswith(late)] == []
+                # A run that was broken between its snapshot and the tables leaves the tables before it, or none.
+                rotten = [found for found in done.findings if not found.problem.endswith("us8k extract mends it")]
+                assert rotten == []
+                assert not done.findings or name in self.broken
                 assert all(key.startswith("mfcc.zarr/mfcc/c/") for key in done.orphans), done.orphans
 
     # What must hold

@@ -16,6 +16,7 @@ from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedErro
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
 from us8k_batch.features.decoder import ChildStart, Decoder
 from us8k_batch.features.engine import Features
+from us8k_batch.heap import keep_freed_memory
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store.commits import ClipResult, Outcome, commit_shard, read_commit
 from us8k_batch.store.layout import StoreInfo
@@ -84,6 +85,7 @@ class Workshop:
     """What a worker keeps between tasks: a decoder per thread, and connections."""
 
     def __init__(self) -> None:
+        keep_freed_memory()
         self._decoders: dict[int, tuple[tuple[object, ...], Decoder]] = {}
         self._lock = threading.Lock()
         self.fit_for: deque[object] = deque(maxlen=8)

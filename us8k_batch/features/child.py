@@ -91,12 +91,12 @@ class _Service:
         if self._number:  # while warming up there is no request
             self._sources.promise(self._number, header.duration)
 
-    def _answer(self, wanted: Wanted, length: int, engine: Engine) -> tuple[Told, bytes]:
+    def _answer(self, wanted: Wanted, length: int, engine: Engine) -> tuple[Told, *tuple[bytes | memoryview, ...]]:
         try:
             data = self._sources.look(self._number, length)
             if wanted is Wanted.HEADER:
                 return Told.HEADER, wire.pack_header(read_header(data))
-            return Told.FEATURES, wire.pack_features(engine(data))
+            return Told.FEATURES, *wire.pack_features(engine(data))
         except ClipError as error:
             failure = Failure(error.stage, error.error, str(error))
         except MemoryError:
@@ -107,8 +107,8 @@ class _Service:
             failure = Failure("decode", "crashed", f"the engine raised {text}")
         return Told.FAILURE, wire.pack_failure(failure)
 
-    def _tell(self, told: Told, body: bytes = b"") -> None:
-        self._replies.write(wire.pack(told, self._number, body))
+    def _tell(self, told: Told, *body: bytes | memoryview) -> None:
+        self._replies.write(wire.pack(told, self._number, *body))
         self._replies.flush()
 
 

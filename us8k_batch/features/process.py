@@ -164,6 +164,7 @@ class ChildProcess:
         ChildSilentError
             If the allowance is used up.
         """
+        self._wait(allowance)
         try:
             told, length = unpack_prefix(self._read(PREFIX.size, allowance), number, self._limits)
         except WireError as error:

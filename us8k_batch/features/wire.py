@@ -47,6 +47,13 @@ _FEATURES = struct.Struct("<IIIddd")
 _FAILURE = struct.Struct("<32s32s")
 """Stage and error; the detail follows as UTF-8."""
 _DETAIL_BYTES = 4096
+_BODY_BYTES = {
+    Told.READY: len(COMPILED),
+    Told.HEADER: _HEADER.size,
+    Told.FAILURE: _FAILURE.size + _DETAIL_BYTES,
+}
+"""Most bytes of each reply but features."""
+_TOLD = {int(told): told for told in Told}
 
 
 class WireError(Exception):
@@ -71,17 +78,14 @@ class Limits:
 
     def body_bytes(self, told: Told) -> int:
         """Return how long the body of a reply may be."""
-        return {
-            Told.READY: len(COMPILED),
-            Told.FEATURES: _FEATURES.size + 4 * (self.n_mfcc * self.n_frames + self.n_pooled),
-            Told.HEADER: _HEADER.size,
-            Told.FAILURE: _FAILURE.size + _DETAIL_BYTES,
-        }[told]
+        if told is Told.FEATURES:
+            return _FEATURES.size + 4 * (self.n_mfcc * self.n_frames + self.n_pooled)
+        return _BODY_BYTES[told]
 
 
-def pack(told: Told, number: int, body: bytes = b"") -> bytes:
-    """Join prefix and body of a reply."""
-    return PREFIX.pack(told, number, len(body)) + body
+def pack(told: Told, number: int, *body: bytes | memoryview) -> bytes:
+    """Join prefix and parts of the body of a reply."""
+    return b"".join((PREFIX.pack(told, number, sum(map(len, body))), *body))
 
 
 def pack_header(header: Header) -> bytes:
@@ -95,8 +99,8 @@ def pack_header(header: Header) -> bytes:
     )
 
 
-def pack_features(features: Features) -> bytes:
-    """Pack a clip's features."""
+def pack_features(features: Features) -> tuple[bytes, memoryview, memoryview]:
+    """Pack a clip's features, in parts: the arrays are not copied before they are sent."""
     start = _FEATURES.pack(
         *features.mfcc.shape,
         len(features.pooled),
@@ -104,8 +108,8 @@ def pack_features(features: Features) -> bytes:
         features.seconds["decode"],
         features.seconds["compute"],
     )
-    arrays = (np.asarray(values, dtype="<f4").tobytes() for values in (features.mfcc, features.pooled))
-    return b"".join((start, *arrays))
+    mfcc, pooled = (np.ascontiguousarray(values, "<f4") for values in (features.mfcc, features.pooled))
+    return start, mfcc.data.cast("B"), pooled.data.cast("B")
 
 
 def pack_failure(failure: Failure) -> bytes:
@@ -129,9 +133,9 @@ def unpack_prefix(data: bytes | bytearray, number: int, limits: Limits) -> tuple
         If it is no reply to this request, or longer than believable.
     """
     kind, told_number, length = PREFIX.unpack(data)
-    if kind not in Told.__members__.values() or told_number != number:
+    told = _TOLD.get(kind)
+    if told is None or told_number != number:
         raise WireError(f"a reply {kind} to request {told_number}; expected one to request {number}")
-    told = Told(kind)
     if length > limits.body_bytes(told):
         raise WireError(f"a {told.name} reply of {length} bytes; expected at most {limits.body_bytes(told)}")
     return told, length

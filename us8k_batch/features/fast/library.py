@@ -38,9 +38,15 @@ class Library:
         """Make the results of one step; see `kernels.extract.make_signal`."""
         return self._call("make_signal", source, way, work, pack((first, at)))
 
-    def extract(self, source: Packed, way: Packed, tables: Packed, work: Packed, mfcc: NDArray[np.float32]) -> bool:
+    def extract(self, source: Packed, way: Packed, tables: Packed, work: Packed, mfcc: Packed) -> bool:
         """Compute the MFCC frames of one clip; see `kernels.extract.extract`."""
-        return self._call("extract", source, way, tables, work, pack(mfcc))
+        return self._call("extract", source, way, tables, work, mfcc)
+
+    def take_moments(self, mfcc: Packed) -> NDArray[np.float32]:
+        """Compute means and deviations, shape (2, n_mfcc); see `kernels.pooling.take_moments`."""
+        moments = np.empty((2, len(mfcc.values)), dtype=np.float32)
+        self._call("take_moments", mfcc, pack(moments))
+        return moments
 
     def _call(self, name: str, *arguments: Packed) -> bool:
         layouts = [packed.layout for packed in arguments]

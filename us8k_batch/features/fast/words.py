@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Packed:
     """A tuple as words; what it was packed from lives as long."""
 
@@ -37,23 +39,24 @@ def pack(values: Any) -> Packed:
     numbers: list[int] = []
     layout: list[str] = []
     _append(values, numbers, layout)
-    words = np.array(numbers, dtype=np.int64)
-    return Packed(_address(words), ",".join(layout), values, words)
+    words = array("q", numbers)
+    return Packed(words.buffer_info()[0], ",".join(layout), values, words)
 
 
 def _append(values: Any, numbers: list[int], layout: list[str]) -> None:
-    if isinstance(values, tuple):
-        for value in values:
-            _append(value, numbers, layout)
-    elif isinstance(values, np.ndarray):
-        if not (values.flags.c_contiguous and values.flags.aligned):
+    if isinstance(values, np.ndarray):
+        flags = values.flags
+        if not (flags.c_contiguous and flags.aligned):
             raise ValueError(f"an array with strides {values.strides}; expected a C-contiguous, aligned one")
-        numbers.append(_address(values))
+        numbers.append(int(values.__array_interface__["data"][0]))
         numbers.extend(values.shape)
-        layout.append(f"{values.dtype.str} {values.ndim}")
+        layout.append(_name(values.dtype, values.ndim))
     elif isinstance(values, int | np.integer):
         numbers.append(int(values))
         layout.append("i")
+    elif isinstance(values, tuple):
+        for value in values:
+            _append(value, numbers, layout)
     elif isinstance(values, float | np.floating):
         numbers.extend(struct.unpack("=q", struct.pack("=d", values)))
         layout.append("f")
@@ -61,5 +64,6 @@ def _append(values: Any, numbers: list[int], layout: list[str]) -> None:
         raise TypeError(f"a {type(values).__name__}; expected arrays and numbers")
 
 
-def _address(array: Any) -> int:
-    return int(array.__array_interface__["data"][0])
+@cache
+def _name(dtype: np.dtype[Any], ndim: int) -> str:
+    return f"{dtype.str} {ndim}"

@@ -19,7 +19,7 @@ from numba.core.registry import cpu_target
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.fast import ways
 from us8k_batch.features.fast.arguments import Work, source_of
-from us8k_batch.features.fast.kernels import extract, mono
+from us8k_batch.features.fast.kernels import extract, mono, pooling
 from us8k_batch.features.fast.kernels.jit import kernel
 from us8k_batch.features.fast.kernels.unpack import WORDS, unpacker
 from us8k_batch.features.fast.object_code import BROKEN, make_target_machine
@@ -79,6 +79,7 @@ def _examples() -> dict[str, Any]:
         "tables": make_tables(FeatureConfig()),
         "work": Work(*[floats] * len(Work._fields)),
         "mfcc": np.zeros((2, 2), dtype=np.float32),
+        "moments": np.zeros((2, 2), dtype=np.float32),
         "samples": floats,
         "number": 0,
         "place": (0, 0),
@@ -106,7 +107,11 @@ def _entries(**unpack: Callable[[Any], Any]) -> dict[str, Callable[..., int]]:
             )
         )
 
-    return {"read_mono": read_mono, "make_signal": make_signal, "extract": extract_clip}
+    def take_moments(mfcc: Any, moments: Any) -> int:
+        pooling.take_moments(unpack_mfcc(mfcc), unpack_mfcc(moments))
+        return 1
+
+    return {"read_mono": read_mono, "make_signal": make_signal, "extract": extract_clip, "take_moments": take_moments}
 
 
 def _add_entry(context: Any, module: Any, name: str, compiled: Any) -> None:

@@ -62,7 +62,9 @@ def extract(source: Source, way: Way, tables: Tables, work: Work, mfcc: NDArray[
             energy = spectrum.weigh(power, first_bin[band], weights, first_weight[band], first_weight[band + 1])
             energy = maximum(present * energy, spread(spectrum.FLOOR))
             loudest = maximum(loudest, energy)
-            store(decibels, first * n_mels + LANES * band, spectrum.to_decibels(energy))
+            store(decibels, first * n_mels + LANES * band, energy)
+        for at in range(first * n_mels, (first + LANES) * n_mels, LANES):  # apart: a sum would wait for a logarithm
+            store(decibels, at, spectrum.to_decibels(load(decibels, at)))
     while end < source.n_results:  # no frame reaches so far, but the clip's last samples are to be checked too
         nowhere = int(np.int64(0))  # a literal would be a type of its own, compiled once more
         usual = make_signal(source, way, work, end, nowhere) and usual

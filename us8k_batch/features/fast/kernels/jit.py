@@ -23,6 +23,11 @@ def kernel(function: Function) -> Function:
     return cast(Function, numba.njit(**_OPTIONS)(function))
 
 
+def exact(function: Function) -> Function:
+    """Compile as `kernel` does, with every product rounded before it is added to anything."""
+    return cast(Function, numba.njit(**{**_OPTIONS, "fastmath": False})(function))
+
+
 def inlined(function: Function) -> Function:
     """Make a part of the kernels that call it, before they are compiled: that takes half the time."""
     return cast(Function, numba.njit(inline="always", **_OPTIONS)(function))
