@@ -42,9 +42,9 @@ class Library:
         """Compute the MFCC frames of one clip; see `kernels.extract.extract`."""
         return self._call("extract", source, way, tables, work, mfcc)
 
-    def take_moments(self, mfcc: Packed) -> NDArray[np.float32]:
+    def take_moments(self, mfcc: Packed) -> NDArray[np.float64]:
         """Compute means and deviations, shape (2, n_mfcc); see `kernels.pooling.take_moments`."""
-        moments = np.empty((2, len(mfcc.values)), dtype=np.float32)
+        moments = np.empty((2, len(mfcc.values)))
         self._call("take_moments", mfcc, pack(moments))
         return moments
 

@@ -79,7 +79,7 @@ def _examples() -> dict[str, Any]:
         "tables": make_tables(FeatureConfig()),
         "work": Work(*[floats] * len(Work._fields)),
         "mfcc": np.zeros((2, 2), dtype=np.float32),
-        "moments": np.zeros((2, 2), dtype=np.float32),
+        "moments": np.zeros((2, 2)),
         "samples": floats,
         "number": 0,
         "place": (0, 0),
@@ -90,7 +90,7 @@ def _entries(**unpack: Callable[[Any], Any]) -> dict[str, Callable[..., int]]:
     """Wrap the kernels in functions that take words; their parameters are named as in `_examples`."""
     unpack_source, unpack_way, unpack_work = unpack["source"], unpack["way"], unpack["work"]
     unpack_tables, unpack_mfcc, unpack_samples = unpack["tables"], unpack["mfcc"], unpack["samples"]
-    unpack_number, unpack_place = unpack["number"], unpack["place"]
+    unpack_number, unpack_place, unpack_moments = unpack["number"], unpack["place"], unpack["moments"]
 
     def read_mono(source: Any, number: Any, samples: Any) -> int:
         clip, first, part = unpack_source(source), unpack_number(number), unpack_samples(samples)
@@ -108,7 +108,7 @@ def _entries(**unpack: Callable[[Any], Any]) -> dict[str, Callable[..., int]]:
         )
 
     def take_moments(mfcc: Any, moments: Any) -> int:
-        pooling.take_moments(unpack_mfcc(mfcc), unpack_mfcc(moments))
+        pooling.take_moments(unpack_mfcc(mfcc), unpack_moments(moments))
         return 1
 
     return {"read_mono": read_mono, "make_signal": make_signal, "extract": extract_clip, "take_moments": take_moments}

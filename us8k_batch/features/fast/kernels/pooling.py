@@ -23,15 +23,15 @@ _LEAST = 8
 
 
 @exact
-def take_moments(mfcc: NDArray[np.float32], moments: NDArray[np.float32]) -> None:
+def take_moments(mfcc: NDArray[np.float32], moments: NDArray[np.float64]) -> None:
     """Compute the mean and the standard deviation of each coefficient.
 
     Parameters
     ----------
     mfcc : float32 array, shape (n_mfcc, n_frames)
         At least one frame.
-    moments : float32 array, shape (2, n_mfcc)
-        Gets the means and the deviations, computed in float64 and rounded once.
+    moments : float64 array, shape (2, n_mfcc)
+        Gets the means and the deviations.
     """
     n_mfcc, n_frames = mfcc.shape
     for i in range(n_mfcc):
