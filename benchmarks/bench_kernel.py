@@ -3,32 +3,27 @@
     python benchmarks/bench_kernel.py [--clips FOLDER] [--seconds 40]
 
 The clips are WAV files of FOLDER, or synthetic ones of 4 s in the usual encodings. Both sides get the path of a file
-in the page cache; librosa does `librosa.load`, `librosa.feature.mfcc` and the mean, as a notebook would. They take
-turns of 16 clips: nobody changes engines from clip to clip, and each would find the other's data in the processor's
-cache. Prints, per encoding and resampler, the medians, and the quartiles of the ratio for the same clip of the same
-turn; fails where the frames differ by more than 2e-3. The last line is the ratio for 44.1 kHz, stereo, 16 bit (or the
-folder's first encoding), with librosa's default resampler.
+in the page cache; librosa does `librosa.load`, `librosa.feature.mfcc` and the mean, as a notebook would. Each is a
+process of its own, as its users have it; they share one core and take turns of 16 clips. Prints, per encoding and
+resampler, the medians, and the quartiles of the ratio for the same clip of the same turn; fails where the frames
+differ by more than 2e-3. The last line is the ratio for 44.1 kHz, stereo, 16 bit (or the folder's first encoding),
+with librosa's default resampler.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from results import keep
+from sides import TURN, Side, notebook, stay_on_one_core, us8k
 from sounds import make_sound
-from threadpoolctl import threadpool_limits
 
-from us8k_batch.config import FeatureConfig
-from us8k_batch.features.engine import make_engine
 from us8k_batch.recheck import TOLERANCE
 
 ENCODINGS = {
@@ -40,10 +35,6 @@ ENCODINGS = {
     "44.1 kHz, stereo, Ogg": (44100, 2, "OGG", "VORBIS"),
 }
 MAIN = next(iter(ENCODINGS))
-TURN = 16
-"""Clips of one side before it is the other's turn."""
-
-Frames = NDArray[np.float32]
 
 
 def make_clips(folder: Path, clips: int) -> dict[str, list[Path]]:
@@ -68,26 +59,17 @@ def find_clips(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def compare(
-    ours: Callable[[Path], Frames], theirs: Callable[[Path], Frames], paths: list[Path], seconds: float
-) -> tuple[NDArray[np.float64], float]:
+def compare(ours: Side, theirs: Side, paths: list[Path], seconds: float) -> tuple[NDArray[np.float64], float]:
     """Time both in turn for so long; return times, shape (n, 2), in ms, and the largest difference of any value."""
     times: list[tuple[float, float]] = []
     worst = 0.0
     for path in (*paths, paths[0]):  # nothing is timed that is compiled, cached or imported late
-        worst = max(worst, float(np.abs(ours(path) - theirs(path)).max()))
+        worst = max(worst, float(np.abs(ours.frames(path) - theirs.frames(path)).max()))
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or not times:
         turn = [paths[i % len(paths)] for i in range(TURN)]
-        times.extend(zip([timed(ours, path) for path in turn], [timed(theirs, path) for path in turn], strict=True))
+        times.extend(zip(ours.times(turn), theirs.times(turn), strict=True))
     return np.array(times), worst
-
-
-def timed(side: Callable[[Path], Frames], path: Path) -> float:
-    """Return the time of one clip, in ms."""
-    start = time.perf_counter()
-    side(path)
-    return 1e3 * (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -96,25 +78,15 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="folder of WAV files; synthetic ones otherwise")
     parser.add_argument("--seconds", type=float, default=40.0, help="time to spend measuring")
     given = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
+    stay_on_one_core()
+    with tempfile.TemporaryDirectory() as name:
         clips = find_clips(given.clips) if given.clips else make_clips(Path(name), 16)
         main_one = next(iter(clips))
         weights = {encoding: 4.0 if encoding == main_one else 1.0 for encoding in clips}
         print(f"{'clip':<26}{'resampler':<13}{'us8k ms':>9}{'librosa ms':>12}{'ratio':>8}  quartiles     max |Δ|")
         last, trouble, rows = 0.0, [], []
         for res_type in ("kaiser_fast", "soxr_hq"):
-            engine = make_engine(FeatureConfig(max_seconds=60.0, res_type=res_type), "auto")
-
-            def ours(path: Path, engine=engine) -> Frames:
-                return engine(path.read_bytes()).mfcc
-
-            def theirs(path: Path, res_type=res_type) -> Frames:
-                samples, rate = librosa.load(path, res_type=res_type)
-                mfcc = librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=40)
-                mfcc.mean(axis=1)
-                return mfcc
-
+            ours, theirs = Side(us8k, res_type), Side(notebook, res_type)
             for encoding, paths in clips.items():
                 seconds = given.seconds * weights[encoding] / sum(weights.values()) / 2
                 times, worst = compare(ours, theirs, paths, seconds)
@@ -126,6 +98,8 @@ def main() -> None:
                 if worst > TOLERANCE:
                     trouble.append(f"{encoding}, {res_type}: the frames differ by {worst:.2g}")
                 last = ratio if encoding == main_one else last
+            ours.close()
+            theirs.close()
         keep("kernel", {"kind": "real" if given.clips else "synthetic", "rows": rows})
         if trouble:
             raise SystemExit("\n".join(trouble))

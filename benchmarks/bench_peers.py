@@ -1,9 +1,9 @@
-"""From a file to MFCC frames and their means, on one core: this engine, librosa, and other libraries, clip by clip.
+"""From a file to MFCC frames and their means, on one core: this engine, librosa, and other libraries, in turn.
 
     python benchmarks/bench_peers.py [--dataset FOLDER] [--clips 24] [--seconds 60]
 
 The clips are a synthetic dataset in UrbanSound8K's layout, made on the fly, or those of a folder that --dataset or
-US8K_BENCH_DATASET names. All sides take the same file in turn, from the page cache. librosa does as in a notebook:
+US8K_BENCH_DATASET names. All sides take the same files in turns, from the page cache. librosa does as in a notebook:
 load, mfcc, mean; the tutorial's loop is that with its resampler. The other libraries have no loader of their own, and
 get the fastest one to be had: soundfile, the mean of the channels, soxr. Agreement is the largest difference of any
 value from librosa with the same resampler; fails where ours, or another that claims to compute the same, differs by
@@ -17,56 +17,33 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
-import kaldi_native_fbank
-import librosa
 import numpy as np
-import opensmile
-import scipy.fft
-import soundfile
-import soxr
 from numpy.typing import NDArray
 from results import keep
-from threadpoolctl import threadpool_limits
+from sides import TURN, Compute, Frames, Side, notebook, stay_on_one_core, us8k
 
 from us8k_batch.catalog.synth import synthesise
-from us8k_batch.config import FeatureConfig
-from us8k_batch.features.engine import make_engine
 from us8k_batch.recheck import TOLERANCE
-
-Frames = NDArray[np.float32]
-Side = Callable[[Path], Frames]
-
-
-def us8k(res_type: str) -> Side:
-    """Compute as workers do."""
-    engine = make_engine(FeatureConfig(max_seconds=600.0, res_type=res_type), "auto")
-    return lambda path: engine(path.read_bytes()).mfcc
-
-
-def notebook(res_type: str) -> Side:
-    """Compute as a notebook does."""
-
-    def compute(path: Path) -> Frames:
-        samples, rate = librosa.load(path, res_type=res_type)
-        mfcc = librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=40)
-        mfcc.mean(axis=1)
-        return mfcc
-
-    return compute
 
 
 def load(path: Path) -> NDArray[np.float32]:
     """Load a clip as fast as ready-made libraries can."""
+    import soundfile
+    import soxr
+
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     return soxr.resample(mono, rate, 22050) if rate != 22050 else mono
 
 
-def kaldi() -> Side:
+def kaldi() -> Compute:
     """Compute the mel spectrogram by kaldi-native-fbank, with librosa's bands; decibels and cosines by SciPy."""
+    import kaldi_native_fbank
+    import librosa
+    import scipy.fft
+
     options = kaldi_native_fbank.FbankOptions()
     framing, bands = options.frame_opts, options.mel_opts
     framing.samp_freq, framing.frame_length_ms, framing.frame_shift_ms = 22050, 2048 / 22.05, 512 / 22.05
@@ -86,8 +63,10 @@ def kaldi() -> Side:
     return compute
 
 
-def smile() -> Side:
+def smile() -> Compute:
     """Compute by openSMILE: as many coefficients, bands and samples a window, by its own definitions."""
+    import opensmile
+
     made = opensmile.Smile(str(Path(__file__).with_name("mfcc.conf")), "mfcc")
 
     def compute(path: Path) -> Frames:
@@ -112,33 +91,32 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    stay_on_one_core()
     sides = {
-        "us8k_batch": (us8k("soxr_hq"), "librosa"),
-        "us8k_batch, kaiser_fast": (us8k("kaiser_fast"), "tutorial's loop (kaiser_fast)"),
-        "librosa": (notebook("soxr_hq"), None),
-        "tutorial's loop (kaiser_fast)": (notebook("kaiser_fast"), None),
-        "kaldi-native-fbank": (kaldi(), "librosa"),
-        "openSMILE": (smile(), ""),
+        "us8k_batch": (Side(us8k, "soxr_hq"), "librosa"),
+        "us8k_batch, kaiser_fast": (Side(us8k, "kaiser_fast"), "tutorial's loop (kaiser_fast)"),
+        "librosa": (Side(notebook, "soxr_hq"), None),
+        "tutorial's loop (kaiser_fast)": (Side(notebook, "kaiser_fast"), None),
+        "kaldi-native-fbank": (Side(kaldi), "librosa"),
+        "openSMILE": (Side(smile), ""),
     }
-    with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
+    with tempfile.TemporaryDirectory() as folder:
         if given.dataset is None:
-            synthesise(name, clips=given.clips)
-        paths = find_clips(Path(given.dataset or name), given.clips)
+            synthesise(folder, clips=given.clips)
+        paths = find_clips(Path(given.dataset or folder), given.clips)
         worst = dict.fromkeys(sides, 0.0)
         for path in paths:  # nothing is timed that is compiled, cached or imported late
-            frames = {side: compute(path) for side, (compute, _) in sides.items()}
-            for side, (_, reference) in sides.items():
+            frames = {name: side.frames(path) for name, (side, _) in sides.items()}
+            for name, (_, reference) in sides.items():
                 if reference:
-                    worst[side] = max(worst[side], float(np.abs(frames[side] - frames[reference]).max()))
-        times: dict[str, list[float]] = {side: [] for side in sides}
+                    worst[name] = max(worst[name], float(np.abs(frames[name] - frames[reference]).max()))
+        times: dict[str, list[float]] = {name: [] for name in sides}
         end, turn = time.perf_counter() + given.seconds, 0
         while time.perf_counter() < end or turn < len(paths):
-            for side, (compute, _) in sides.items():
-                start = time.perf_counter()
-                compute(paths[turn % len(paths)])
-                times[side].append(1e3 * (time.perf_counter() - start))
-            turn += 1
+            some = [paths[(turn + i) % len(paths)] for i in range(TURN)]
+            for name, (side, _) in sides.items():
+                times[name].extend(side.times(some))
+            turn += TURN
     rows = []
     for side, (_, reference) in sides.items():
         ratios = np.array(times[side]) / times["us8k_batch, kaiser_fast" if "kaiser" in side else "us8k_batch"]
