@@ -98,7 +98,7 @@ def verify(
         )
         lines.extend(f"  {problem}" for problem in compared.problems)
         bad += len(compared.problems)
-    lines.append("all is as it was committed" if not bad else f"{bad} problems found")
+    lines.append("all is as it was committed" if not bad else f"{bad} problem{'s' if bad > 1 else ''} found")
     if waiting:
         lines.append(f"{waiting} clips have to be computed again: us8k extract {dataset} {store}")
     output.result("\n".join(lines), values)
