@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -216,7 +217,12 @@ def differing(store: Path, reference: dict[str, bytes]) -> list[str]:
     return sorted(key for key in ours.keys() | reference.keys() if ours.get(key) != reference.get(key))
 
 
-def until_committed(site: Site, number: int, client: subprocess.Popen[bytes]) -> bool:
-    """Wait until so many shards are committed; return whether that was before the client had ended."""
-    wait_until(lambda: site.commits() >= number or client.poll() is not None, f"{number} commits", patience=600)
+def until_committed(site: Site, number: int, client: subprocess.Popen[bytes], within: float | None = None) -> bool:
+    """Wait until so many shards are committed, or so many seconds; return whether the client has not ended."""
+    end = math.inf if within is None else time.monotonic() + within
+    wait_until(
+        lambda: site.commits() >= number or client.poll() is not None or time.monotonic() > end,
+        f"{number} commits",
+        patience=600,
+    )
     return client.poll() is None
