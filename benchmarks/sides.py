@@ -6,6 +6,7 @@ time in page faults, unless another library has had such arrays before. All proc
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import multiprocessing
 import os
@@ -91,7 +92,7 @@ def notebook(res_type: str) -> Compute:
 
 
 def _serve(pipe: Connection, make: Callable[..., Compute], arguments: tuple[Any, ...]) -> None:
-    with threadpool_limits(1):
+    with threadpool_limits(1), contextlib.suppress(EOFError):  # whoever asks may end without a word
         compute = make(*arguments)
         while (question := pipe.recv()) is not None:
             timed, paths = question
