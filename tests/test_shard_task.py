@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,22 +216,3 @@ def test_a_report_is_small(workshop: Workshop, job: Job, tmp_path: Path) -> None
     report = extract_shard(workshop, task(job, "a.wav"))
     values = [getattr(report, name) for name in ShardReport.__slots__]
     assert not any(isinstance(value, np.ndarray | bytes) for value in values)
-
-
-def test_extraction_waits_for_its_turn(job: Job) -> None:
-    """The thread that extracts is scheduled as batch work, and so is its child; the worker's others are not."""
-    before, seen = os.sched_getscheduler(0), []
-
-    def work() -> None:
-        workshop = Workshop()
-        decoder = workshop.decoder(job)
-        decoder.start()
-        assert decoder.pid is not None
-        seen.extend([os.sched_getscheduler(0), os.sched_getscheduler(decoder.pid)])
-        workshop.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [os.SCHED_BATCH, os.SCHED_BATCH]
-    assert os.sched_getscheduler(0) == before

@@ -16,7 +16,7 @@ from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedErro
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
 from us8k_batch.features.decoder import ChildStart, Decoder
 from us8k_batch.features.engine import Features
-from us8k_batch.habits import interrupt_nobody, keep_freed_memory
+from us8k_batch.heap import keep_freed_memory
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store.commits import ClipResult, Outcome, commit_shard, read_commit
 from us8k_batch.store.layout import StoreInfo
@@ -101,7 +101,6 @@ class Workshop:
             return kept[1]
         if kept is not None:
             kept[1].close()
-        interrupt_nobody()
         decoder = Decoder(
             job.info.config,
             job.engine,

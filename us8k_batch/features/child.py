@@ -28,7 +28,6 @@ from us8k_batch.features.audio import Header, OnHeader, read_header
 from us8k_batch.features.engine import Engine, make_engine
 from us8k_batch.features.handover import Incoming
 from us8k_batch.features.wire import OUT_OF_MEMORY, Told, Wanted
-from us8k_batch.habits import interrupt_nobody
 
 _PR_SET_PDEATHSIG = 1
 _LEAST_ROOM = 64 << 20
@@ -58,7 +57,6 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
     settings = json.loads((sys.argv[1:] if arguments is None else arguments)[0])
     _die_with(settings["parent"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    interrupt_nobody()
     requests, replies = _take_pipes()
     config = FeatureConfig.from_dict(settings["config"])
     service = _Service(requests, replies, Incoming(settings["sources"]))

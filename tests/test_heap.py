@@ -1,19 +1,18 @@
-"""Habits: what a process keeps of freed memory, and whom it interrupts."""
+"""Freed memory: what a process keeps of it for the next shard."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import threading
 
 import pytest
 
-from us8k_batch.habits import interrupt_nobody, keep_freed_memory
+from us8k_batch.heap import keep_freed_memory
 
 SHARDS = """
 import resource, sys
-from us8k_batch.habits import keep_freed_memory
+from us8k_batch.heap import keep_freed_memory
 if sys.argv[1] == "kept" and not keep_freed_memory():
     sys.exit(3)
 def shard():
@@ -47,35 +46,3 @@ def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no glibc nothing is called, and it says so."""
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory() is False
-
-
-def test_who_is_woken_waits_for_its_turn() -> None:
-    """A thread that works in batches is scheduled so, and so is what it starts; this one stays as it was."""
-    before = os.sched_getscheduler(0)
-    seen = []
-
-    def work() -> None:
-        interrupt_nobody()
-        seen.append(os.sched_getscheduler(0))
-        later = threading.Thread(target=lambda: seen.append(os.sched_getscheduler(0)))
-        later.start()
-        later.join()
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    worker.join()
-    assert seen == [os.SCHED_BATCH, os.SCHED_BATCH]
-    assert os.sched_getscheduler(0) == before
-
-
-def test_who_may_not_choose_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a container forbids it, or the system knows no such turn, all goes on as usual."""
-
-    def forbid(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "sched_setscheduler", forbid)
-    interrupt_nobody()
-    monkeypatch.delattr(os, "SCHED_BATCH")
-    monkeypatch.delattr(os, "sched_setscheduler")
-    interrupt_nobody()

@@ -1,10 +1,8 @@
-"""Habits of processes that compute for hours, and whom nobody waits for at the keyboard."""
+"""How much freed memory a process keeps that computes for hours."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import os
 import sys
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -26,14 +24,3 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     wanted = ((_MMAP_THRESHOLD, _MAPPED), (_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, 1 << 20))
     return mallopt is not None and all(mallopt(which, size) for which, size in wanted)
-
-
-def interrupt_nobody() -> None:
-    """Have the threads that this one will start, and itself, wait for their turn when they are woken.
-
-    A worker and its child wake each other for every clip. Where both share a core, each finds its memory out of the
-    cache when it was interrupted by the other in the middle of a clip: that cost 8 % of the processor.
-    """
-    if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):  # a container may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
