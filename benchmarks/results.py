@@ -194,7 +194,7 @@ def _picture_of_scaling(clips: Any, length: Any, memory: Any) -> None:
         right.plot(xs, [r["child_mb"] for r in memory["rows"]], "s--", color=ORANGE, label="child")
         right.set(xlabel="clips in one worker", ylabel="resident memory, MB", ylim=(0, None))
         right.set_xticks(range(0, max(xs), 25_000), [f"{x:,}" for x in range(0, max(xs), 25_000)])
-        right.legend(frameon=False, loc="center")
+        right.legend(frameon=False, loc="lower center")
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, "scaling.svg")

@@ -92,8 +92,9 @@ def notebook(res_type: str) -> Compute:
 
 
 def _serve(pipe: Connection, make: Callable[..., Compute], arguments: tuple[Any, ...]) -> None:
-    with threadpool_limits(1), contextlib.suppress(EOFError):  # whoever asks may end without a word
-        compute = make(*arguments)
+    compute = make(*arguments)
+    threadpool_limits(1)  # of what is loaded by now
+    with contextlib.suppress(EOFError):  # whoever asks may end without a word
         while (question := pipe.recv()) is not None:
             timed, paths = question
             pipe.send([_time(compute, path) if timed else compute(path) for path in paths])

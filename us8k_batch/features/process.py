@@ -164,7 +164,7 @@ class ChildProcess:
         ChildSilentError
             If the allowance is used up.
         """
-        self._wait(allowance)
+        self._wait(allowance)  # a read that came too early would cost an exception, for every clip
         try:
             told, length = unpack_prefix(self._read(PREFIX.size, allowance), number, self._limits)
         except WireError as error:
