@@ -232,7 +232,7 @@ class Bench(Workshop):
         """Tell of no child's start."""
         return []
 
-    def room(self, length: int) -> memoryview:
+    def room(self, length: int, ahead: int = 0) -> memoryview:  # noqa: ARG002
         """Give memory for a clip."""
         return new_room(length)
 

@@ -93,20 +93,20 @@ def test_many_clips_come_back_in_order(decoder: Decoder, expected: list[Features
     assert list(decoder.extract_many([])) == []
 
 
-def test_no_more_than_the_next_clip_is_fetched(decoder: Decoder) -> None:
-    """When a result is handed over, one more clip has been fetched, and no more."""
+def test_no_more_than_the_next_clips_are_fetched(decoder: Decoder) -> None:
+    """When a result is handed over, the next three small clips have been fetched, and no more."""
     fetched = 0
 
     def source() -> Iterator[bytes]:
         nonlocal fetched
-        for clip in CLIPS:
+        for clip in CLIPS * 2:
             fetched += 1
             yield clip
 
     ahead = []
     for done, _ in enumerate(decoder.extract_many(source()), start=1):
         ahead.append(fetched - done)
-    assert ahead == [1, 1, 1, 0]
+    assert ahead == [3] * 5 + [2, 1, 0]
 
 
 def test_an_error_of_the_source_comes_after_the_results(decoder: Decoder, expected: list[Features]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,18 @@ from audio_files import write_audio
 from shard_tasks import task
 
 from us8k_batch.errands import any_readable, hash_clips, longest_clip
+from us8k_batch.features.fast.sha256 import LARGE
 from us8k_batch.shard_task import Job, Workshop
 
 
 def test_hashing_gives_each_clip_its_digest_or_nothing(workshop: Workshop, job: Job, tmp_path: Path) -> None:
     """A clip that cannot be read now has no digest, so that it counts as changed."""
-    (tmp_path / "data/a.wav").write_bytes(b"bytes")
-    assert hash_clips(workshop, task(job, "a.wav", "gone.wav")) == [
-        ("a.wav", hashlib.sha256(b"bytes").hexdigest()),
-        ("gone.wav", ""),
-    ]
+    contents = {"a.wav": b"bytes", "b.wav": b"", "large.wav": bytes(LARGE), "last.wav": b"sound"}
+    for name, content in contents.items():
+        (tmp_path / "data" / name).write_bytes(content)
+    names = ["a.wav", "gone.wav", "b.wav", "large.wav", "gone too.wav", "nor this.wav", "last.wav"]
+    expected = [(name, hashlib.sha256(contents[name]).hexdigest() if name in contents else "") for name in names]
+    assert hash_clips(workshop, task(replace(job, source_bytes=LARGE), *names)) == expected
 
 
 def test_the_longest_header_is_found_in_any_format(workshop: Workshop, job: Job, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from us8k_batch.features.handover import Incoming, Outgoing
+from us8k_batch.features.handover import PLACES, Incoming, Outgoing
 
 MIB = 1 << 20
 
@@ -83,15 +83,16 @@ def test_a_promise_counts_for_its_own_clip_and_if_it_can_be_kept(
 
 
 def test_a_large_source_is_given_back(ends: tuple[Outgoing, Incoming]) -> None:
-    """After a source of 70 MiB the next small one takes 1 MiB, and is found by a child that mapped more."""
+    """After 70 MiB a place takes 8 MiB; whoever looks there still sees zeros, and the next source is found."""
     outgoing, incoming = ends
-    outgoing.lay(1, bytes(70 * MIB))
-    assert len(incoming.look(1, 70 * MIB)) == 70 * MIB
-    outgoing.lay(3, b"small")
-    assert os.fstat(outgoing.descriptors[1]).st_size == MIB
-    assert incoming.look(3, 5) == b"small"
-    outgoing.lay(5, bytes(2 * MIB) + b"end")
-    assert incoming.look(5, 2 * MIB + 3)[-3:] == b"end"
+    outgoing.lay(1, b"x" * (70 * MIB))
+    late = incoming.look(1, 70 * MIB)
+    assert late[-1:] == b"x"
+    outgoing.give_back(1)
+    assert os.fstat(outgoing.descriptors[1]).st_blocks * 512 == 8 * MIB
+    assert late[-1:] == b"\0"
+    outgoing.lay(1 + PLACES, bytes(9 * MIB) + b"end")
+    assert incoming.look(1 + PLACES, 9 * MIB + 3)[-3:] == b"end"
 
 
 def test_nothing_is_left_behind() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 
-from us8k_batch.catalog.room import Digest, new_room
+from us8k_batch.catalog.room import new_room
 from us8k_batch.catalog.source import open_source
 from us8k_batch.errors import ClipError, Failure, StorageError
+from us8k_batch.features.fast.sha256 import LARGE
 from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
 from us8k_batch.shard_task import ShardTask, Workshop
 
 
-def hash_clips(workshop: Workshop, task: ShardTask) -> list[tuple[str, str]]:  # noqa: ARG001
+def hash_clips(workshop: Workshop, task: ShardTask) -> list[tuple[str, str]]:
     """Hash clips that may have changed.
 
     Returns
@@ -19,16 +20,21 @@ def hash_clips(workshop: Workshop, task: ShardTask) -> list[tuple[str, str]]:  #
     list of clip_id and hex sha256
         Empty for a clip that cannot be read now: it counts as changed, and extracting it will say why.
     """
-    source = open_source(task.job.root)
-    hashed = []
-    for clip_id, path in task.clips:
-        digest = Digest()
-        try:
-            source.read_into(path, task.job.source_bytes, new_room, digest)
-        except (ClipError, StorageError):
-            hashed.append((clip_id, ""))
-        else:
-            hashed.append((clip_id, digest.hex()))
+    source, hasher = open_source(task.job.root), workshop.hasher()
+    hashed: list[tuple[str, str]] = []
+    for start in range(0, len(task.clips), 2):
+        digests: dict[str, str] = {}
+        small: dict[str, memoryview] = {}
+        for clip_id, path in task.clips[start : start + 2]:
+            digests[clip_id] = ""
+            with contextlib.suppress(ClipError, StorageError):
+                data = source.read_into(path, task.job.source_bytes, new_room)
+                if len(data) < LARGE:
+                    small[clip_id] = data
+                else:
+                    digests[clip_id] = hasher.digests([data])[0]
+        digests.update(zip(small, hasher.digests([*small.values()]), strict=True))
+        hashed += digests.items()
     return hashed
 
 

@@ -6,16 +6,19 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pyarrow.compute as pc
 
-from us8k_batch.catalog.room import Digest, Room
-from us8k_batch.catalog.source import Source, open_source
+from us8k_batch.catalog.source import open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
 from us8k_batch.features.decoder import ChildStart, Decoder
 from us8k_batch.features.engine import Features
+from us8k_batch.features.fast.library import Library, find_library
+from us8k_batch.features.fast.sha256 import LARGE, Hasher, can_be_trusted
+from us8k_batch.features.line import AHEAD
 from us8k_batch.heap import keep_freed_memory
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store.commits import ClipResult, Outcome, commit_shard, read_commit
@@ -88,6 +91,7 @@ class Workshop:
         keep_freed_memory()
         self._decoders: dict[int, tuple[tuple[object, ...], Decoder]] = {}
         self._lock = threading.Lock()
+        self._library: Library | None = None
         self.fit_for: deque[object] = deque(maxlen=8)
         """What this worker was found fit for, the last of it; so that it is not inspected before every task."""
 
@@ -110,6 +114,14 @@ class Workshop:
         with self._lock:
             self._decoders[thread] = (needs, decoder)
         return decoder
+
+    def hasher(self) -> Hasher:
+        """Make what hashes clips; by the kernels once a decoder of this machine has compiled them."""
+        with self._lock:
+            if self._library is None:
+                found = find_library()
+                self._library = found if found is not None and can_be_trusted(found) else None
+            return Hasher(self._library)
 
     def close(self) -> None:
         """Stop all decoders."""
@@ -141,9 +153,10 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
         return done_before
     report = ShardReport(task.shard)
     decoder = workshop.decoder(job)
-    reading = _Reading(open_source(job.root), task, report, decoder.room)
     with timed(report.seconds, "start"):
         decoder.start()
+        hasher = workshop.hasher()
+    reading = _Reading(task, report, decoder, hasher)
     results: list[ClipResult] = []
     extracted = decoder.extract_many(reading.sources())
     start = time.perf_counter()
@@ -185,12 +198,12 @@ def _committed_before(objects: Objects, task: ShardTask) -> ShardReport | None:
 class _Reading:
     """Reads a shard's clips in order, while earlier ones are being decoded."""
 
-    def __init__(self, source: Source, task: ShardTask, report: ShardReport, room: Room) -> None:
-        self._source = source
-        self._room = room
+    def __init__(self, task: ShardTask, report: ShardReport, decoder: Decoder, hasher: Hasher) -> None:
+        self._source = open_source(task.job.root)
+        self._decoder = decoder
+        self._hasher = hasher
         self._task = task
         self._report = report
-        self._first = task.shard * task.job.info.clips_per_shard
         self._read: deque[ClipResult] = deque()
         self.answered = False
         """Whether the storage gave any clip's bytes, or said for certain that they are no clip's."""
@@ -199,31 +212,49 @@ class _Reading:
 
     def sources(self) -> Iterator[memoryview]:
         """Yield the bytes of the clips that can be read; note the others."""
-        seconds = self._report.seconds
+        first = self._task.shard * self._task.job.info.clips_per_shard
         unanswered = 0
+        noted: list[ClipResult] = []
+        sources: list[memoryview] = []
         for i, (clip_id, path) in enumerate(self._task.clips):
-            digest = Digest()
-            try:
-                with timed(seconds, "read"):
-                    data = self._source.read_into(path, self._task.job.source_bytes, self._room, digest)
-            except ClipError as error:
-                # A lost mount or an expired login looks as if every clip were missing or forbidden.
-                self.answered |= not isinstance(error, MissingClipError | PermissionDeniedError)
-                self._note(i, clip_id, None, Failure(error.stage, error.error, str(error)))
+            found = self._look(path, len(sources))
+            if isinstance(found, memoryview):
+                noted.append(ClipResult(first + i, clip_id, None))
+                sources.append(found)
+                if len(sources) == AHEAD or len(found) >= LARGE:
+                    yield from self._hash(noted, sources)
+                    noted, sources = [], []
                 continue
-            except StorageError as error:
-                self._note(i, clip_id, None, Failure("storage", "unreadable", str(error)))
-                unanswered += 1
-                # Every attempt waits for a storage that may be down; the run will ask again for the whole shard.
-                if not (self.answered or self._task.record_unreadable) and unanswered == UNANSWERED:
-                    return
-                continue
-            seconds["read"] -= digest.seconds
-            seconds["sha256"] += digest.seconds
-            self.answered = True
-            self._report.read_bytes += len(data)
-            self._note(i, clip_id, digest.hex(), None)
-            yield data
+            noted.append(ClipResult(first + i, clip_id, None, failure=found))
+            self.trouble = self.trouble or found.detail
+            unanswered += found.stage == "storage"
+            # Every attempt waits for a storage that may be down; the run will ask again for the whole shard.
+            if not (self.answered or self._task.record_unreadable) and unanswered == UNANSWERED:
+                break
+        yield from self._hash(noted, sources)
+
+    def _look(self, path: str, ahead: int) -> memoryview | Failure:
+        """Read one clip."""
+        limit = self._task.job.source_bytes
+        try:
+            with timed(self._report.seconds, "read"):
+                data = self._source.read_into(path, limit, partial(self._decoder.room, ahead=ahead))
+        except ClipError as error:
+            # A lost mount or an expired login looks as if every clip were missing or forbidden.
+            self.answered |= not isinstance(error, MissingClipError | PermissionDeniedError)
+            return Failure(error.stage, error.error, str(error))
+        except StorageError as error:
+            return Failure("storage", "unreadable", str(error))
+        self.answered = True
+        self._report.read_bytes += len(data)
+        return data
+
+    def _hash(self, noted: list[ClipResult], sources: list[memoryview]) -> Iterator[memoryview]:
+        """Hash clips and yield their bytes; all that were noted are known from then on."""
+        with timed(self._report.seconds, "sha256"):
+            digests = iter(self._hasher.digests(sources))
+        self._read.extend(clip if clip.failure else replace(clip, source_sha256=next(digests)) for clip in noted)
+        yield from sources
 
     def unreadable_before(self) -> Iterator[ClipResult]:
         """Take the noted clips without bytes that come before the next clip with bytes."""
@@ -238,10 +269,6 @@ class _Reading:
         for stage, spent in outcome.seconds.items():
             self._report.seconds[stage] = self._report.seconds.get(stage, 0.0) + spent
         return ClipResult(clip.row, clip.clip_id, clip.source_sha256, outcome.mfcc, outcome.pooled, outcome.duration)
-
-    def _note(self, i: int, clip_id: str, digest: str | None, failure: Failure | None) -> None:
-        self.trouble = self.trouble or (failure.detail if failure else "")
-        self._read.append(ClipResult(self._first + i, clip_id, digest, failure=failure))
 
 
 def _count(report: ShardReport, result: ClipResult) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from us8k_batch.catalog.listing import FINE, one_array, seen_table, split_paths
-from us8k_batch.catalog.room import PIECE, Digest, Room
+from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.unreadable import DENIED, FAULTS, MISSING, TooLargeError
 from us8k_batch.errors import ClipError, StorageError
 from us8k_batch.objects import NO_CREDENTIALS, lacks_credentials, open_bucket
@@ -64,15 +64,11 @@ class BucketSource:
         """Get one object whole; its size is known, and judged, before its bytes are fetched."""
         return self._ask(path, lambda: bytes(self._get(path, limit)))
 
-    def read_into(self, path: str, limit: int, room: Room, digest: Digest) -> memoryview:
+    def read_into(self, path: str, limit: int, room: Room) -> memoryview:
         """Get one object whole, and copy it where it is wanted."""
         data = self._ask(path, lambda: self._get(path, limit))
         space = room(len(data))[: len(data)]
-        digest.restart()
-        for start in range(0, len(data), PIECE):
-            piece = space[start : start + PIECE]
-            piece[:] = data[start : start + PIECE]
-            digest.add(piece)
+        space[:] = data
         return space
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:

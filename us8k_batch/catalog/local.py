@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
-from us8k_batch.catalog.room import PIECE, Digest, Room, new_room
+from us8k_batch.catalog.room import Room, new_room
 from us8k_batch.catalog.unreadable import (
     DENIED,
     FAULTS,
@@ -84,10 +84,10 @@ class LocalSource:
         """Open without blocking, make sure that it is a regular file below the root, read it whole."""
         return self.read_into(path, limit, new_room).tobytes()
 
-    def read_into(self, path: str, limit: int, room: Room, digest: Digest | None = None) -> memoryview:
+    def read_into(self, path: str, limit: int, room: Room) -> memoryview:
         """Open as `read` does, and read it whole into memory that is there already."""
         return retry(
-            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit, room, digest)),
+            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit, room)),
             path,
             self._sleep,
         )
@@ -184,11 +184,9 @@ class LocalSource:
         return real == self._real or real.startswith(self._real.rstrip("/") + "/")
 
 
-def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room, digest: Digest | None) -> memoryview:
+def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room) -> memoryview:
     """Read to the end, wherever it is by now, but never more than one byte past the limit."""
     length = 0
-    if digest is not None:
-        digest.restart()
     # One byte more than expected, or the end would take a call of its own to find.
     space = room(min(size, limit) + 1)
     while max(size, length) <= limit:
@@ -196,10 +194,8 @@ def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room, d
             begun = space.tobytes()
             space = room(min(length + TAIL, limit + 1))
             space[:length] = begun
-        n = os.readv(descriptor, [space[length : min(length + PIECE, limit + 1)]])
+        n = os.readv(descriptor, [space[length : limit + 1]])
         if n == 0:
             return space[:length]
-        if digest is not None:
-            digest.add(space[length : length + n])
         length += n
     raise TooLargeError(f"{path}: holds {max(size, length)} bytes or more, expected at most {limit}")

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from us8k_batch.catalog.bucket import BucketSource
 from us8k_batch.catalog.local import LocalSource
-from us8k_batch.catalog.room import Digest, Room
+from us8k_batch.catalog.room import Room
 from us8k_batch.objects import is_bucket, local_path
 
 
@@ -58,7 +58,7 @@ class Source(Protocol):
             it can be recorded.
         """
 
-    def read_into(self, path: str, limit: int, room: Room, digest: Digest) -> memoryview:
+    def read_into(self, path: str, limit: int, room: Room) -> memoryview:
         """Return all bytes of one clip in memory that the caller provides; see `read`.
 
         Parameters
@@ -68,8 +68,6 @@ class Source(Protocol):
         room : callable
             Given a number of bytes, returns writable memory that has room for them; called again if that does not
             suffice, or for another attempt.
-        digest : Digest
-            Becomes that of the bytes that are returned.
 
         Returns
         -------

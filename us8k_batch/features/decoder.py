@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +14,7 @@ from us8k_batch.errors import Failure, JobError
 from us8k_batch.features import wire
 from us8k_batch.features.audio import FileBytes, Header
 from us8k_batch.features.engine import Features
+from us8k_batch.features.line import NUMBERS, Line, Request
 from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess
 from us8k_batch.features.wire import Limits, Told, Wanted, WireError
 
@@ -130,28 +130,31 @@ class Decoder:
         """Extract one clip; see `extract_many`."""
         return next(self.extract_many([data]))
 
-    def room(self, length: int) -> memoryview:
+    def room(self, length: int, ahead: int = 0) -> memoryview:
         """Return memory to read the next clip into, so that it need not be copied on its way to the child.
 
         Parameters
         ----------
         length : int
             Bytes that are needed.
+        ahead : int
+            Clips, at most `line.AHEAD`, that are read already and will be taken before it.
 
         Returns
         -------
         memoryview
-            Writable, of `length` bytes or more. For the clip that `extract_many` takes next, as a view from the
-            beginning on; valid until that clip's result is there.
+            Writable, of `length` bytes or more. For the clip that `extract_many` takes after those, as a view from
+            the beginning on; valid until that clip's result is there.
         """
         if self._child is None:
             return memoryview(bytearray(length))
-        return self._child.room(self._next_number(), length)
+        return self._child.room(self._next_number(ahead), length)
 
     def extract_many(self, clips: Iterable[FileBytes]) -> Iterator[Features | Failure]:
         """Extract clips, one result per clip in the same order.
 
-        While one clip is computed the next one is fetched and sent; no more than these two are in memory.
+        While clips are computed the next ones are fetched and sent, so that they are in memory at the same time:
+        `line.IN_HAND` small ones, or two.
 
         Parameters
         ----------
@@ -190,7 +193,7 @@ class Decoder:
     def _serve(
         self, wanted: Wanted, expected: Told, unpack: Callable[[bytearray], T], clips: Iterable[FileBytes]
     ) -> Iterator[T | Failure]:
-        line: deque[_Request] = deque()
+        line = Line()
         source = iter(clips)
         trouble: Exception | None = None
         at_end = False
@@ -201,7 +204,7 @@ class Decoder:
         self._serving = True
         try:
             while True:
-                while len(line) < 2 and not at_end:
+                while not at_end and line.has_room():
                     try:
                         data = next(source)
                     except StopIteration:
@@ -209,12 +212,12 @@ class Decoder:
                     except Exception as error:  # the clips before it still get their results
                         trouble, at_end = error, True
                     else:
-                        line.append(_Request(wanted, data))
+                        line.append(Request(wanted, data))
                         self._send(line[-1])
                 if not line:
                     break
                 answer = self._answer(line, expected, unpack)
-                line.popleft()
+                self._give_back(line.popleft())
                 yield answer
         finally:
             self._serving = False
@@ -223,7 +226,7 @@ class Decoder:
         if trouble is not None:
             raise trouble
 
-    def _answer(self, line: deque[_Request], expected: Told, unpack: Callable[[bytearray], T]) -> T | Failure:
+    def _answer(self, line: Line, expected: Told, unpack: Callable[[bytearray], T]) -> T | Failure:
         """Return the first request's answer, from a fresh child if the first one is lost."""
         for attempt in range(_TRIES):
             try:
@@ -235,7 +238,7 @@ class Decoder:
                 self._send(request)
         return Failure("decode", loss.error, f"{loss}, and in a fresh process too")
 
-    def _receive(self, request: _Request, expected: Told, unpack: Callable[[bytearray], T]) -> T | Failure:
+    def _receive(self, request: Request, expected: Told, unpack: Callable[[bytearray], T]) -> T | Failure:
         child = self._child
         if child is None:
             raise ChildLostError("the decoder child is gone")
@@ -256,34 +259,27 @@ class Decoder:
             raise ChildFullError(f"the decoder child needed more than {self._memory_bytes >> 20} MiB")
         return failure
 
-    def _believable(self, seconds: float, request: _Request) -> float:
+    def _believable(self, seconds: float, request: Request) -> float:
         """Return how long a clip can be that promises so many seconds."""
         longest = float("inf") if self._max_seconds is None else self._max_seconds
         return min(seconds, longest, len(request.data) / _SLOWEST)
 
-    def _send(self, request: _Request) -> None:
+    def _send(self, request: Request) -> None:
         self.start()
         self._number = self._next_number()
         request.number = self._number
         if self._child is not None:
             self._child.send(request.wanted, request.number, request.data)
 
-    def _next_number(self) -> int:
-        return self._number % 0xFFFF_FFFF + 1
+    def _next_number(self, ahead: int = 0) -> int:
+        return (self._number + ahead) % NUMBERS + 1
+
+    def _give_back(self, request: Request) -> None:
+        if self._child is not None:
+            self._child.give_back(request.number)
 
     def _end_child(self) -> None:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
             child.release()
-
-
-class _Request:
-    """A clip that is at the child, or on its way there."""
-
-    __slots__ = ("data", "number", "wanted")
-
-    def __init__(self, wanted: Wanted, data: FileBytes) -> None:
-        self.wanted = wanted
-        self.data = data
-        self.number = 0

@@ -1,6 +1,6 @@
 """Hand sources over to a decoder child in memory that both share, without copying them through a pipe.
 
-There are two places in turn: while the child works on the source in one, the next one is read into the other. A
+There are places in turn: while the child works on the sources in some, the next ones are read into the others. A
 pipe costs two copies in the kernel, half as much time as the fast engine needs for the whole clip; reading into
 fresh memory costs as much again in page faults. The memory has no name and does not count against the size of
 ``/dev/shm``, which is small in containers.
@@ -20,12 +20,13 @@ from collections.abc import Sequence
 
 from us8k_batch.features.audio import FileBytes
 
-PLACES = 2
+PLACES = 6
+"""Sources that may be here at a time: at the child, or being read."""
 _STEP = 1 << 20
 """Places grow by whole MiB, so that few clips make one grow."""
 _NOTE = struct.Struct("<Qd")
 """Number of the request, and the duration of its clip in seconds."""
-_KEPT = 64 << 20
+_KEPT = 8 << 20
 """Bytes of a place that are kept from clip to clip; what a larger source needed is given back after it."""
 
 
@@ -47,7 +48,7 @@ class Outgoing:
         """
         place = number % PLACES
         room = self._maps[place]
-        if room is None or len(room) < length or len(room) > max(_KEPT, length + _STEP):
+        if room is None or len(room) < length:
             # Whoever still looks at the old mapping keeps it; it is unmapped when the last view is gone.
             size = max(1, -(-length // _STEP)) * _STEP
             os.ftruncate(self.descriptors[place], size)
@@ -66,6 +67,12 @@ class Outgoing:
         """
         if not (isinstance(data, memoryview) and data.obj is self._maps[number % PLACES]):
             self.room(number, len(data))[: len(data)] = data
+
+    def give_back(self, number: int) -> None:
+        """Give back most of what a large source took whose request is answered; whoever looks there sees zeros."""
+        room = self._maps[number % PLACES]
+        if room is not None and len(room) > _KEPT and hasattr(mmap, "MADV_REMOVE"):
+            room.madvise(mmap.MADV_REMOVE, _KEPT, len(room) - _KEPT)
 
     def promised(self, number: int) -> float:
         """Return how long the header of a request's clip promises it to be, in seconds; 0 if nothing believable."""

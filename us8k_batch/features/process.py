@@ -144,12 +144,16 @@ class ChildProcess:
         """Return memory that the child shares, for the source of a request that will be sent."""
         return self._sources.room(number, length)
 
+    def give_back(self, number: int) -> None:
+        """Give back what the source of a request took, which is answered."""
+        self._sources.give_back(number)
+
     def promised(self, number: int) -> float:
         """Return how long the child says that the clip of a request is, in seconds; 0 if it did not say."""
         return self._sources.promised(number)
 
     def send(self, wanted: Wanted, number: int, data: FileBytes) -> None:
-        """Send a request; at most two may be unanswered, so that the pipe always has room for it."""
+        """Send a request; at most `handover.PLACES` may be unanswered, so that the pipe always has room for it."""
         self._sources.lay(number, data)
         with contextlib.suppress(BrokenPipeError):  # receiving tells the rest
             os.write(self._requests.fileno(), PREFIX.pack(wanted, number, len(data)))

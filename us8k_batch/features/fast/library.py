@@ -48,6 +48,15 @@ class Library:
         self._call("take_moments", mfcc, pack(moments))
         return moments
 
+    @property
+    def can_hash(self) -> bool:
+        """Whether the processor has instructions for `hash_blocks`."""
+        return "hash_blocks" in self._functions
+
+    def hash_blocks(self, states: Packed, addresses: Packed, n_blocks: Packed) -> None:
+        """Take blocks of two messages into their states; see `kernels.sha256`."""
+        self._call("hash_blocks", states, addresses, n_blocks)
+
     def _call(self, name: str, *arguments: Packed) -> bool:
         layouts = [packed.layout for packed in arguments]
         if layouts != self._layouts[name]:  # machine code would take any word for any thing
@@ -66,6 +75,12 @@ def load_library() -> Library:
     library = Library(data, compiled=compiled)
     logger.info("kernels %s in %.2f s", "compiled" if compiled else "loaded", time.perf_counter() - start)
     return library
+
+
+def find_library() -> Library | None:
+    """Load the kernels if they were compiled before, for a process that should not spend time and memory on it."""
+    data = open_machine_code().find()
+    return None if data is None else Library(data, compiled=False)
 
 
 def _compile() -> bytes:

@@ -45,6 +45,10 @@ class MachineCode:
         self.folder = folder
         """Private folder, or None."""
 
+    def find(self) -> bytes | None:
+        """Return machine code that another process has kept, or None."""
+        return self._read()
+
     def load(self, compile_anew: Callable[[], bytes]) -> tuple[bytes, bool]:
         """Load machine code, or compile it and keep it, while other processes wait for that.
 

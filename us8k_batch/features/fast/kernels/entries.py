@@ -19,7 +19,7 @@ from numba.core.registry import cpu_target
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.fast import ways
 from us8k_batch.features.fast.arguments import Work, source_of
-from us8k_batch.features.fast.kernels import extract, mono, pooling
+from us8k_batch.features.fast.kernels import extract, mono, pooling, sha256
 from us8k_batch.features.fast.kernels.jit import kernel
 from us8k_batch.features.fast.kernels.unpack import WORDS, unpacker
 from us8k_batch.features.fast.object_code import BROKEN, make_target_machine
@@ -45,16 +45,24 @@ def compile_entries() -> bytes:
         name: [pack(examples[argument]).layout for argument in inspect.signature(entry).parameters]
         for name, entry in entries.items()
     }
-    code: bytes = compile_object(entries)
+    written = {}
+    if sha256.supported():
+        layouts[sha256.NAME] = sha256.LAYOUTS
+        written[sha256.NAME] = sha256.add_hash_blocks
+    code: bytes = compile_object(entries, written)
     return json.dumps(layouts).encode() + b"\n" + code
 
 
 @global_compiler_lock
-def compile_object(functions: Mapping[str, Callable[..., int]]) -> bytes:
+def compile_object(
+    functions: Mapping[str, Callable[..., int]], written: Mapping[str, Callable[[ir.Module], None]] | None = None
+) -> bytes:
     """Compile functions of words, by the names that they are to be found by.
 
-    They return a whole number; in its place `BROKEN` is returned where numba would raise an exception.
+    They return a whole number; in its place `BROKEN` is returned where numba would raise an exception. Those that are
+    `written` for LLVM, not for numba, add themselves to the module.
     """
+    written = written or {}
     context = cpu_target.target_context
     library = context.codegen().create_library("us8k")
     module = library.create_ir_module("us8k")
@@ -65,9 +73,11 @@ def compile_object(functions: Mapping[str, Callable[..., int]]) -> bytes:
         compiled = dispatcher.overloads[words]
         library.add_linking_library(compiled.library)
         _add_entry(context, module, name, compiled.fndesc)
+    for add in written.values():
+        add(module)
     library.add_ir_module(module)
     library.finalize()
-    return _emit(library.get_llvm_str(), set(functions))
+    return _emit(library.get_llvm_str(), {*functions, *written})
 
 
 def _examples() -> dict[str, Any]:

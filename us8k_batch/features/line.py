@@ -1,0 +1,37 @@
+"""Requests that are at a decoder child, or on their way there, in the order of their answers."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from us8k_batch.features.audio import FileBytes
+from us8k_batch.features.handover import PLACES
+from us8k_batch.features.wire import Wanted
+
+IN_HAND = 4
+"""Clips that may be at the child, or on their way there; of large ones, two."""
+AHEAD = PLACES - IN_HAND
+"""Clips that may be read before they are sent."""
+NUMBERS = 0xFFFF_FFFF // PLACES * PLACES
+"""Requests are numbered in such a round that as many in turn as there are places never share one."""
+_LARGE = 4 << 20
+"""Bytes in hand from which on no third clip is taken."""
+
+
+class Request:
+    """A clip that is at the child, or on its way there."""
+
+    __slots__ = ("data", "number", "wanted")
+
+    def __init__(self, wanted: Wanted, data: FileBytes) -> None:
+        self.wanted = wanted
+        self.data = data
+        self.number = 0
+
+
+class Line(deque[Request]):
+    """Requests, the first of which is answered next."""
+
+    def has_room(self) -> bool:
+        """Tell whether another clip may be taken."""
+        return len(self) < 2 or (len(self) < IN_HAND and sum(len(request.data) for request in self) < _LARGE)
