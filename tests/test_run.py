@@ -20,6 +20,7 @@ from stores import files
 
 from us8k_batch.errors import ConfigError, JobError, RequestError, StoreError
 from us8k_batch.objects import open_objects
+from us8k_batch.objects.local import LocalObjects
 from us8k_batch.run.extract import extract
 from us8k_batch.run.prepare import prepare
 from us8k_batch.run.session import hold_and_work
@@ -92,6 +93,26 @@ def test_the_summary_counts_what_was_done(runner: Runner, dataset: Path, tmp_pat
     (record,) = records(tmp_path / "store")
     assert record["run_id"] == summary.run_id
     assert (record["outcome"], record["extracted"], record["shards"]) == ("done", CLIPS, 10)
+
+
+def test_each_commit_is_read_once_and_most_while_others_are_worked_on(
+    runner: Runner, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When all shards are handed out, what is committed is read for the publication, which reads only the rest."""
+    events: list[str] = []
+    get = LocalObjects.get
+
+    def noted(self: LocalObjects, key: str) -> bytes:
+        if key.startswith("commits/"):
+            events.append(key)
+        return get(self, key)
+
+    monkeypatch.setattr(LocalObjects, "get", noted)
+    runner.extract(dataset, tmp_path / "store", Heard(on_shard=lambda: events.append("")))
+    read = sorted(filter(None, events))
+    assert read == sorted(f"commits/{path.name}" for path in (tmp_path / "store/commits").iterdir())
+    last_answer = len(events) - events[::-1].index("")
+    assert sum(map(bool, events[:last_answer])) >= len(read) // 2
 
 
 def test_room_is_made_for_the_longest_clip(runner: Runner, dataset: Path, tmp_path: Path) -> None:

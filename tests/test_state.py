@@ -16,6 +16,7 @@ from stores import VERSIONS, Fuse, TinyRun, Watched, change, make_clips, make_in
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
+from us8k_batch.store import state as state_module
 from us8k_batch.store.commits import abandon_shard, commit_shard
 from us8k_batch.store.layout import INDEX_SCHEMA, commit_key, create_info, plan_key, shard_key, snapshot_key
 from us8k_batch.store.plans import PlanRecord, read_plan
@@ -155,6 +156,24 @@ def test_what_was_seen_before_is_not_read_again(tmp_path: Path) -> None:
     assert third == load_state(noting, INFO)
     tiny.publish()
     assert load_state(noting, INFO, third) == load_state(noting, INFO)
+
+
+def test_new_vectors_are_kept_until_they_are_published(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of as many shards as there is room for; also of those that an earlier look found."""
+    shards = hand_out(tiny)
+    tiny.extract(shards[:1])
+    first = tiny.state()
+    tiny.extract(shards[1:2])
+    second = load_state(tiny.objects, INFO, first)
+    assert (list(first.fresh), list(second.fresh)) == ([0], [0, 1])
+    assert second.fresh[0].equals(first.fresh[0])
+    assert second.fresh[1].type == INFO.commit_schema.field("pooled").type
+    monkeypatch.setattr(state_module, "FRESH_BYTES", 2 * second.fresh[0].nbytes)
+    tiny.extract(shards[2:])
+    assert sorted(load_state(tiny.objects, INFO, second).fresh) == [0, 1]
+    assert len(tiny.state().fresh) == 2
+    tiny.publish()
+    assert tiny.state().fresh == {}
 
 
 def test_a_plan_that_is_not_settled_is_read_again(tiny: TinyRun) -> None:

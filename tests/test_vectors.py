@@ -94,6 +94,27 @@ def test_a_published_table_saves_reading_commits(published: TinyRun) -> None:
     np.testing.assert_array_equal(all_vectors(published), good)
 
 
+def test_vectors_that_were_just_read_are_not_read_again(tmp_path: Path) -> None:
+    """What a state holds of new shards is taken from it, and the rest from the commits."""
+    tiny = TinyRun(store=str(tmp_path), clips=make_clips())
+    shards = tiny.hand_out(tiny.plan())
+    assert shards is not None
+    tiny.extract(shards)
+    state = tiny.state()
+    rows = state.index
+    good = all_vectors(tiny)
+    tiny.objects.delete(commit_key(1))
+    fresh = {shard: vectors for shard, vectors in state.fresh.items() if shard == 1}
+    with Vectors(tiny.objects, INFO, fresh) as vectors:
+        np.testing.assert_array_equal(vectors.read(rows["row"].to_numpy(), rows["digest"]), good)
+    missing = pa.nulls(len(fresh[1]), fresh[1].type)
+    with (
+        Vectors(tiny.objects, INFO, {1: missing}) as vectors,
+        pytest.raises(DamageError, match=f"{commit_key(1)}: has no result for a live row"),
+    ):
+        vectors.read(rows["row"].to_numpy(), rows["digest"])
+
+
 def test_a_row_group_of_which_little_is_wanted_is_not_read(
     published: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import pyarrow.compute as pc
@@ -214,18 +214,18 @@ class _Reading:
         """Yield the bytes of the clips that can be read; note the others."""
         first = self._task.shard * self._task.job.info.clips_per_shard
         unanswered = 0
-        noted: list[ClipResult] = []
+        noted: list[tuple[int, str, Failure | None]] = []
         sources: list[memoryview] = []
         for i, (clip_id, path) in enumerate(self._task.clips):
             found = self._look(path, len(sources))
             if isinstance(found, memoryview):
-                noted.append(ClipResult(first + i, clip_id, None))
+                noted.append((first + i, clip_id, None))
                 sources.append(found)
                 if len(sources) == AHEAD or len(found) >= LARGE:
                     yield from self._hash(noted, sources)
                     noted, sources = [], []
                 continue
-            noted.append(ClipResult(first + i, clip_id, None, failure=found))
+            noted.append((first + i, clip_id, found))
             self.trouble = self.trouble or found.detail
             unanswered += found.stage == "storage"
             # Every attempt waits for a storage that may be down; the run will ask again for the whole shard.
@@ -249,11 +249,12 @@ class _Reading:
         self._report.read_bytes += len(data)
         return data
 
-    def _hash(self, noted: list[ClipResult], sources: list[memoryview]) -> Iterator[memoryview]:
+    def _hash(self, noted: list[tuple[int, str, Failure | None]], sources: list[memoryview]) -> Iterator[memoryview]:
         """Hash clips and yield their bytes; all that were noted are known from then on."""
         with timed(self._report.seconds, "sha256"):
             digests = iter(self._hasher.digests(sources))
-        self._read.extend(clip if clip.failure else replace(clip, source_sha256=next(digests)) for clip in noted)
+        for row, clip_id, failure in noted:
+            self._read.append(ClipResult(row, clip_id, None if failure else next(digests), failure=failure))
         yield from sources
 
     def unreadable_before(self) -> Iterator[ClipResult]:

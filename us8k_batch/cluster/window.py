@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from distributed import Client, KilledWorker, performance_report
+from distributed import Client, KilledWorker
 
+from us8k_batch.cluster.report import performance_report
 from us8k_batch.cluster.workshop import (
     Workshop,
     WorkshopMissingError,
@@ -24,7 +25,7 @@ from us8k_batch.cluster.workshop import (
     call_in_loop,
     call_on_worker,
 )
-from us8k_batch.errors import JobError, MissingExtraError, RequestError
+from us8k_batch.errors import JobError, RequestError
 from us8k_batch.settings import Settings
 
 Payload = TypeVar("Payload")
@@ -33,7 +34,6 @@ Result = TypeVar("Result")
 TICK_SECONDS = 0.5
 ANSWER_SECONDS = 5.0
 """How long the scheduler may take to answer; if it lost its connections, Dask would wait for half a minute."""
-_END: Any = object()
 LOST = (CancelledError, OSError, RuntimeError, ValueError, AttributeError)
 """What a client raises whose scheduler is gone, in whatever state that left it; TimeoutError is an OSError."""
 
@@ -44,10 +44,10 @@ class _Task(Generic[Payload]):
 
     payload: Payload
     number: int
-    attempt: int
-    deaths: int
+    attempt: int = 1
+    deaths: int = 0
     """Times that its worker died of it, as far as the scheduler can tell."""
-    future: Any
+    future: Any = None
 
 
 class Cluster:
@@ -93,35 +93,9 @@ class Cluster:
         """URL of the dashboard."""
         return str(self._client.dashboard_link)
 
-    @contextlib.contextmanager
-    def performance_report(self, file: str | None) -> Iterator[None]:
-        """Write Dask's performance report of the block to a file, if one is given and the scheduler lives.
-
-        Raises
-        ------
-        MissingExtraError
-            If bokeh, which draws it, is not installed.
-        RequestError
-            If the file cannot be written.
-        """
-        if file is None:
-            yield
-            return
-        if importlib.util.find_spec("bokeh") is None:
-            raise MissingExtraError("--performance-report: install us8k-batch[dashboard]")
-        try:
-            Path(file).touch()
-        except OSError as error:
-            raise RequestError(f"--performance-report {file}: {error.strerror}") from error
-        report = performance_report(filename=file)
-        with self._client.as_current():
-            report.__enter__()
-        try:
-            yield
-        finally:
-            # It is worth nothing that its lack would end a run for.
-            with contextlib.suppress(Exception), self._client.as_current():
-                report.__exit__(None, None, None)
+    def performance_report(self, file: str | None) -> AbstractContextManager[None]:
+        """Write Dask's performance report of the block to a file; see `report.performance_report`."""
+        return performance_report(lambda: self._client, file)
 
     def workers(self) -> dict[str, int]:
         """Return the number of threads of every worker, by address; empty while there is no scheduler."""
@@ -184,19 +158,32 @@ class Cluster:
         running: dict[str, _Task[Payload]] = {}
         numbers = itertools.count()
 
-        def submit(payload: Payload, number: int, attempt: int, deaths: int) -> None:
-            key = f"{name}-{number}-{attempt}"
-            future = self._client.submit(call_on_worker, function, payload, key=key, pure=False, retries=0)
-            running[key] = _Task(payload, number, attempt, deaths, future)
-            future.add_done_callback(done.put)
+        def submit(tasks: list[_Task[Payload]]) -> None:
+            # Together, because the scheduler takes longer to accept a graph than a task.
+            keys = [f"{name}-{task.number}-{task.attempt}" for task in tasks]
+            payloads = [task.payload for task in tasks]
+            futures = self._client.map(
+                call_on_worker, [function] * len(keys), payloads, key=keys, pure=False, retries=0
+            )
+            for key, task, future in zip(keys, tasks, futures, strict=True):
+                task.future = future
+                running[key] = task
+                future.add_done_callback(done.put)
+
+        room, counted = 0, -math.inf
 
         def fill() -> None:
-            room = self._settings.shards_per_thread * max(1, sum(self.workers().values()))
-            while len(running) < room and not stop():
-                payload = next(payloads, _END)
-                if payload is _END:
+            nonlocal room, counted
+            # The scheduler's answer takes milliseconds, in which nothing is submitted.
+            if time.monotonic() > counted + TICK_SECONDS:
+                room = self._settings.shards_per_thread * max(1, sum(self.workers().values()))
+                counted = time.monotonic()
+            while not stop():
+                wanted = itertools.islice(payloads, max(0, room - len(running)))
+                more = [_Task(payload, next(numbers)) for payload in wanted]
+                if not more:
                     return
-                submit(payload, next(numbers), 1, 0)
+                submit(more)
 
         fill()
         while running:
@@ -212,7 +199,7 @@ class Cluster:
                 yield task.payload, answer[0]
                 fill()
             elif self._await_workers(stop):
-                submit(task.payload, task.number, task.attempt + 1, task.deaths)
+                submit([replace(task, attempt=task.attempt + 1)])
             else:
                 return
 

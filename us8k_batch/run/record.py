@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +55,20 @@ class Tally:
         self.seconds.update(report.seconds)
         self.failures.update(report.failures)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the record says of it."""
+        return {
+            "extracted": self.extracted,
+            "failed": self.failed,
+            "failures": dict(self.failures.most_common()),
+            "shards": self.shards,
+            "abandoned_shards": self.abandoned,
+            "audio_seconds": round(self.audio_seconds, 3),
+            "read_bytes": self.read_bytes,
+            "warm_up": self.warm_up(),
+            "worker_seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+        }
+
     def warm_up(self) -> dict[str, float]:
         """Sum up how decoder children started; times until READY, in seconds."""
         seconds = [start.seconds for start in self.starts]
@@ -81,6 +96,11 @@ def write_record(objects: Objects, run_id: str, started: datetime, values: dict[
         **values,
     }
     objects.create(f"{RUNS}/{run_id}.json", seal(document))
+
+
+def keep_report(objects: Objects, run_id: str, file: str) -> None:
+    """Keep the performance report that Dask has written to a file beside the run's record."""
+    objects.create(f"{RUNS}/{run_id}.html", Path(file).read_bytes())
 
 
 def without_secrets(url: str) -> str:

@@ -22,7 +22,7 @@ from us8k_batch.preflight import Check
 from us8k_batch.run.interrupt import Stop, asked_to_stop
 from us8k_batch.run.options import Options, Progress, Summary
 from us8k_batch.run.prepare import Prepared, find_store, guard_removal, look_again, summarise, versions
-from us8k_batch.run.record import Tally, new_run_id, without_secrets, write_record
+from us8k_batch.run.record import Tally, keep_report, new_run_id, without_secrets, write_record
 from us8k_batch.run.work import Crew, planned_shards
 from us8k_batch.shard_task import Job, Workshop
 from us8k_batch.store.commits import abandon_shard
@@ -159,7 +159,7 @@ class _Run:
             with cluster.performance_report(self.options.performance_report):
                 self._work(crew)
         if self.options.performance_report:
-            self._keep_report(self.options.performance_report)
+            keep_report(self.found.objects, self.run_id, self.options.performance_report)
 
     def _work(self, crew: Crew) -> None:
         if self.found.info is None:
@@ -215,7 +215,16 @@ class _Run:
             parts.append(created[1].select(["row", "clip_id"]))
             places.append(wanted)
         paths = clips["path"].take(pa.chunked_array(places))
-        return planned_shards(info, pa.concat_tables(parts).combine_chunks(), paths)
+        return self._then_look_ahead(planned_shards(info, pa.concat_tables(parts).combine_chunks(), paths))
+
+    def _then_look_ahead(self, shards: Iterator[tuple[int, pa.Table]]) -> Iterator[tuple[int, pa.Table]]:
+        """Hand out shards; then read what is committed, for the publication, while the last ones are worked on."""
+        yield from shards
+        # What is wrong with a commit shows again when it is published.
+        with contextlib.suppress(Us8kError, OSError):
+            if self.tally.shards:
+                state = load_state(self.found.objects, _known(self.found.info), self.found.state)
+                self.found = replace(self.found, state=state)
 
     def _publish(self) -> None:
         objects, info = self.found.objects, self.found.info
@@ -262,35 +271,24 @@ class _Run:
             info_sha256=hashlib.sha256(info.to_bytes()).hexdigest() if info else None,
         )
 
-    def _keep_report(self, file: str) -> None:
-        with open(file, "rb") as written:  # noqa: PTH123  # one read of a file that Dask has just written
-            self.found.objects.create(f"runs/{self.run_id}.html", written.read())
-
     def _record(self, outcome: str) -> None:
-        tally, info = self.tally, self.found.info
+        info = self.found.info
+        if info is None:
+            return
         values = {
             "outcome": outcome,
             "dataset": without_secrets(self.options.dataset),
             "engine": self.options.engine,
-            "versions": versions(self.options, info.config if info else self.options.config),
+            "versions": versions(self.options, info.config),
             "workers": self.workers,
             "planned": self.planned,
-            "extracted": tally.extracted,
-            "failed": tally.failed,
-            "failures": dict(tally.failures.most_common()),
-            "shards": tally.shards,
-            "abandoned_shards": tally.abandoned,
-            "audio_seconds": round(tally.audio_seconds, 3),
-            "read_bytes": tally.read_bytes,
+            **self.tally.to_dict(),
             "seconds": round(time.monotonic() - self.started, 3),
             "phases": {phase: round(spent, 3) for phase, spent in self.phases.items()},
-            "warm_up": tally.warm_up(),
-            "worker_seconds": {stage: round(spent, 3) for stage, spent in tally.seconds.items()},
         }
         # A record is worth nothing that its lack would end a run for.
         with contextlib.suppress(StorageError, OSError):
-            if info is not None:
-                write_record(self.found.objects, self.run_id, self.began, values)
+            write_record(self.found.objects, self.run_id, self.began, values)
 
 
 def _known(info: StoreInfo | None) -> StoreInfo:

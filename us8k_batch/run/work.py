@@ -27,8 +27,8 @@ Result = TypeVar("Result")
 
 CLIPS_TRIED = 4
 """Clips that are tried to find out whether the storage or the clips are at fault."""
-CLIPS_PER_GLANCE = 256
-"""Clips of one task that only hashes them or measures their headers."""
+CLIPS_PER_GLANCE = (64, 1024)
+"""Least and most clips of a task that only hashes them or measures their headers; else there are two a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Crew:
             If no header can be read.
         """
         self.progress.tell(f"reading {len(clips)} headers for the longest clip")
-        tasks = _glances(job, clips)
+        tasks = self._glances(job, clips)
         longest = max((found for _, found in self._run("measure", longest_clip, tasks)), default=0.0)
         if self.stop():
             raise RunInterruptedError("interrupted while the headers were read; nothing was written")
@@ -111,7 +111,7 @@ class Crew:
     def hash(self, job: Job, plan: Plan) -> pa.Table:
         """Hash touched clips; return clip_id and source_sha256, empty where a clip cannot be read now."""
         self.progress.tell(f"hashing {len(plan.hash)} touched clips")
-        tasks = _glances(job, plan.clips.take(pa.array(plan.hash)))
+        tasks = self._glances(job, plan.clips.take(pa.array(plan.hash)))
         pairs = [pair for _, found in self._run("hash", hash_clips, tasks) for pair in found]
         return pa.table(
             {
@@ -188,6 +188,13 @@ class Crew:
                 f"{self.options.max_failures}; what is committed stays"
             )
 
+    def _glances(self, job: Job, clips: pa.Table) -> Iterator[ShardTask]:
+        least, most = CLIPS_PER_GLANCE
+        threads = max(1, sum(self.cluster.workers().values()))
+        n_clips = min(most, max(least, -(-len(clips) // (2 * threads))))
+        for number, start in enumerate(range(0, len(clips), n_clips)):
+            yield ShardTask(job, number, _pairs(clips.slice(start, n_clips)))
+
     def _run(
         self, kind: str, function: Callable[[Workshop, ShardTask], Result], tasks: Iterator[ShardTask]
     ) -> Iterator[tuple[ShardTask, Result]]:
@@ -219,11 +226,6 @@ def planned_shards(info: StoreInfo, rows: pa.Table, paths: pa.Array) -> Iterator
     table = rows.select(["row", "clip_id"]).append_column("path", paths)
     for shard, start, end in split_by_shard(rows["row"].to_numpy(), info.clips_per_shard):
         yield shard, table.slice(start, end - start)
-
-
-def _glances(job: Job, clips: pa.Table) -> Iterator[ShardTask]:
-    for number, start in enumerate(range(0, len(clips), CLIPS_PER_GLANCE)):
-        yield ShardTask(job, number, _pairs(clips.slice(start, CLIPS_PER_GLANCE)))
 
 
 def _pairs(clips: pa.Table) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -73,21 +73,30 @@ def publish(
             if not objects.create(snapshot_key(record.number), snapshot):
                 return None
     while True:
-        publish_tables(objects, info, record, table)
+        publish_tables(objects, info, record, table, state.fresh)
         newest = newest_snapshot(objects)
         if newest <= record.number:
             return record
         record, table = read_snapshot(objects, newest)
 
 
-def publish_tables(objects: Objects, info: StoreInfo, record: SnapshotRecord, table: pa.Table) -> None:
-    """Replace the published tables with those of a snapshot; readers see the old ones or the new ones."""
+def publish_tables(
+    objects: Objects,
+    info: StoreInfo,
+    record: SnapshotRecord,
+    table: pa.Table,
+    fresh: Mapping[int, pa.Array] | None = None,
+) -> None:
+    """Replace the published tables with those of a snapshot; readers see the old ones or the new ones.
+
+    `fresh` has the pooled vectors of some shards, as `State.fresh` does.
+    """
     _cover_all_rows(objects, info, record)
     if published_id(objects, FAILURES) != record.snapshot_id:
         objects.replace(FAILURES, parquet.encode(failure_table(table), failure_metadata(record)))
     if published_id(objects, POOLED) != record.snapshot_id:
         with (
-            Vectors(objects, info) as vectors,
+            Vectors(objects, info, fresh) as vectors,
             spooled(lambda file: _write_pooled(file, info, record, table, vectors)) as pooled,
         ):
             objects.replace(POOLED, pooled)

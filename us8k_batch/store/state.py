@@ -34,6 +34,8 @@ from us8k_batch.store.spool import gather
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+FRESH_BYTES = 32 << 20
+"""Bytes of pooled vectors that are kept until they are published, which spares reading their commits again."""
 READERS = 8
 """Objects read at the same time; they are small, and a bucket answers each in tens of milliseconds."""
 
@@ -108,6 +110,8 @@ class State:
     """Hex sha256 of the plans, by number."""
     abandoned: dict[int, str] = field(default_factory=dict)
     """Abandoned shards, with the hex sha256 of their commits."""
+    fresh: dict[int, pa.Array] = field(default_factory=dict)
+    """Pooled vectors of shards that were committed since the snapshot, of as many as fit `FRESH_BYTES`."""
 
     def end_row(self, info: StoreInfo) -> int:
         """Return one past the highest row that any plan handed out."""
@@ -158,11 +162,11 @@ def load_state(objects: Objects, info: StoreInfo, earlier: State | None = None) 
     number = newest_snapshot(objects)
     if earlier is not None and number == earlier.snapshot_number:
         snapshot, published, index = earlier.snapshot, earlier.published, earlier.index
-        abandoned = dict(earlier.abandoned)
+        abandoned, fresh = dict(earlier.abandoned), dict(earlier.fresh)
     else:
         snapshot, published = read_snapshot(objects, number) if number else (None, None)
         index = committed_rows(published) if published is not None else INDEX_SCHEMA.empty_table()
-        abandoned = dict(snapshot.abandoned) if snapshot else {}
+        abandoned, fresh = dict(snapshot.abandoned) if snapshot else {}, {}
     known = snapshot.plans if snapshot else ()
     settled = snapshot.settled if snapshot else 0
 
@@ -179,7 +183,7 @@ def load_state(objects: Objects, info: StoreInfo, earlier: State | None = None) 
 
     indexed = set(_shards_from(index, settled, info)) | set(abandoned)
     new = [shard for shard in committed if shard >= settled and shard not in indexed]
-    rows = gather(INDEX_SCHEMA, _read_commits(objects, info, new, planned, abandoned))
+    rows = gather(INDEX_SCHEMA, _read_commits(objects, info, new, planned, abandoned, fresh))
     index = _merge(index, rows)
     # A shard whose rows the snapshot knows is not open, even if its commit got lost: that is damage.
     closed = pa.array(sorted(indexed.union(committed)), pa.int64())
@@ -187,7 +191,7 @@ def load_state(objects: Objects, info: StoreInfo, earlier: State | None = None) 
         pc.greater_equal(planned["shard"], settled), pc.invert(pc.is_in(planned["shard"], value_set=closed))
     )
     plans = (*known, *(read[number][0] for number in new_plans))
-    return State(snapshot, published, index, planned.filter(is_open), plans, plan_sha256, abandoned)
+    return State(snapshot, published, index, planned.filter(is_open), plans, plan_sha256, abandoned, fresh)
 
 
 def committed_rows(published: pa.Table) -> pa.Table:
@@ -209,10 +213,16 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
 
 
 def _read_commits(
-    objects: Objects, info: StoreInfo, shards: list[int], planned: pa.Table, abandoned: dict[int, str]
+    objects: Objects,
+    info: StoreInfo,
+    shards: list[int],
+    planned: pa.Table,
+    abandoned: dict[int, str],
+    fresh: dict[int, pa.Array],
 ) -> Iterator[pa.Table]:
     """Read commits, some at a time: the rows of those that are no abandonment; others are added to `abandoned`."""
     planned_rows = planned["row"].to_numpy()
+    room = FRESH_BYTES // (4 * info.vector_length * info.clips_per_shard)
 
     def read(shard: int) -> pa.Table:
         metadata, table, digest = read_commit(objects, info, shard)
@@ -221,6 +231,8 @@ def _read_commits(
             return INDEX_SCHEMA.empty_table()
         first, last = np.searchsorted(planned_rows, np.array([shard, shard + 1]) * info.clips_per_shard)
         seen = planned.slice(int(first), int(last - first))
+        if len(fresh) < room:
+            fresh[shard] = table["pooled"].combine_chunks()
         return _index_rows(table, seen, metadata, digest, commit_key(shard))
 
     at_once = max(1, parquet.ROW_GROUP_ROWS // info.clips_per_shard)

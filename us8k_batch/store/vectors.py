@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -25,9 +26,11 @@ WORTH = 16
 class Vectors:
     """Reads pooled vectors, some rows at a time; holds one row group of the published table."""
 
-    def __init__(self, objects: Objects, info: StoreInfo) -> None:
+    def __init__(self, objects: Objects, info: StoreInfo, fresh: Mapping[int, pa.Array] | None = None) -> None:
+        """Open the published table; `fresh` has the vectors of some shards, as `State.fresh` does."""
         self._objects = objects
         self._info = info
+        self._fresh = fresh or {}
         self._names = ["row", "digest", *info.config.pooled_names]
         self._open = contextlib.ExitStack()
         self._published: parquet.Pieces | None = None
@@ -105,11 +108,12 @@ class Vectors:
         def fill(part: tuple[int, int, int]) -> None:
             shard, start, end = part
             group = left[start:end]
-            _, commit, _ = read_commit(self._objects, info, shard)
+            pooled = self._fresh.get(shard)
+            if pooled is None:
+                pooled = read_commit(self._objects, info, shard)[1]["pooled"].combine_chunks()
             at = rows[group] - shard * info.clips_per_shard
-            if at[-1] >= len(commit) or commit["pooled"].take(pa.array(at)).null_count:
+            if at[-1] >= len(pooled) or (values := pooled.take(pa.array(at))).null_count:
                 raise DamageError(f"{commit_key(shard)}: has no result for a live row; run us8k verify")
-            values = commit["pooled"].combine_chunks().take(pa.array(at)).flatten()
-            vectors[group] = values.to_numpy().reshape(len(group), info.vector_length)
+            vectors[group] = values.flatten().to_numpy().reshape(len(group), info.vector_length)
 
         in_parallel(fill, split_by_shard(rows[left], info.clips_per_shard))

@@ -38,9 +38,11 @@ class Library:
         """Make the results of one step; see `kernels.extract.make_signal`."""
         return self._call("make_signal", source, way, work, pack((first, at)))
 
-    def extract(self, source: Packed, way: Packed, tables: Packed, work: Packed, mfcc: Packed) -> bool:
-        """Compute the MFCC frames of one clip; see `kernels.extract.extract`."""
-        return self._call("extract", source, way, tables, work, mfcc)
+    def extract(
+        self, source: Packed, way: Packed, tables: Packed, work: Packed, mfcc: Packed, moments: Packed
+    ) -> bool:
+        """Compute the MFCC frames of one clip and their moments; see `kernels.extract` and `take_moments`."""
+        return self._call("extract", source, way, tables, work, mfcc, moments)
 
     def take_moments(self, mfcc: Packed) -> NDArray[np.float64]:
         """Compute means and deviations, shape (2, n_mfcc); see `kernels.pooling.take_moments`."""

@@ -110,12 +110,12 @@ def _entries(**unpack: Callable[[Any], Any]) -> dict[str, Callable[..., int]]:
         first, at = unpack_place(place)
         return int(extract.make_signal(unpack_source(source), unpack_way(way), unpack_work(work), first, at))
 
-    def extract_clip(source: Any, way: Any, tables: Any, work: Any, mfcc: Any) -> int:
-        return int(
-            extract.extract(
-                unpack_source(source), unpack_way(way), unpack_tables(tables), unpack_work(work), unpack_mfcc(mfcc)
-            )
-        )
+    def extract_clip(source: Any, way: Any, tables: Any, work: Any, mfcc: Any, moments: Any) -> int:
+        clip, frames = unpack_source(source), unpack_mfcc(mfcc)
+        done = extract.extract(clip, unpack_way(way), unpack_tables(tables), unpack_work(work), frames)
+        if done:
+            pooling.take_moments(frames, unpack_moments(moments))
+        return int(done)
 
     def take_moments(mfcc: Any, moments: Any) -> int:
         pooling.take_moments(unpack_mfcc(mfcc), unpack_moments(moments))
