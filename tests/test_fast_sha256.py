@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
+from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from us8k_batch.features.fast import library
 from us8k_batch.features.fast.kernels.entries import compile_object
 from us8k_batch.features.fast.kernels.sha256 import supported
 from us8k_batch.features.fast.library import Library, find_library, load_library
@@ -27,9 +29,9 @@ def openssl(sources: list[bytes]) -> list[str]:
 def test_each_has_its_own_digest(by_kernel: bool, lengths: list[int], offset: int) -> None:
     """Whatever the lengths of a pair are, wherever it lies in memory, and if one is left over."""
     sources = [random.Random(i).randbytes(length) for i, length in enumerate(lengths)]
-    library = load_library() if by_kernel and supported() else None
+    kernels = load_library() if by_kernel and supported() else None
     rooms = [bytes(offset) + source for source in sources]
-    assert Hasher(library).digests([memoryview(room)[offset:] for room in rooms]) == openssl(sources)
+    assert Hasher(kernels).digests([memoryview(room)[offset:] for room in rooms]) == openssl(sources)
 
 
 def test_it_is_trusted_where_the_processor_has_the_instructions() -> None:
@@ -48,7 +50,6 @@ def test_a_kernel_that_is_wrong_is_found_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A digest that OpenSSL would not give is never written."""
-    library = load_library()
     usual = Library.hash_blocks
 
     def wrong(self: Library, states, addresses, n_blocks) -> None:  # type: ignore[no-untyped-def]
@@ -56,12 +57,13 @@ def test_a_kernel_that_is_wrong_is_found_out(
         states.values[0, 0] += n_blocks.values[0] == 15
 
     monkeypatch.setattr(Library, "hash_blocks", wrong)
-    assert not can_be_trusted(library)
+    assert not can_be_trusted.__wrapped__(load_library())
     assert "OpenSSL" in caplog.text
 
 
 def test_a_machine_on_which_nothing_was_compiled(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    """A process that only hashes does not wait for the kernels, nor compile them."""
-    assert find_library() is not None or load_library() is not None
+    """A process that only hashes does not wait for the kernels, nor compile them; unless it has them loaded."""
+    assert find_library() is load_library()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(library, "load_library", cache(lambda: pytest.fail("it loads what is not there")))
     assert find_library() is None

@@ -81,6 +81,8 @@ def load_library() -> Library:
 
 def find_library() -> Library | None:
     """Load the kernels if they were compiled before, for a process that should not spend time and memory on it."""
+    if load_library.cache_info().currsize:
+        return load_library()
     data = open_machine_code().find()
     return None if data is None else Library(data, compiled=False)
 

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +120,7 @@ class Hasher:
         library.hash_blocks(*self._arguments)
 
 
+@cache
 def can_be_trusted(library: Library) -> bool:
     """Tell whether a library has the kernel, for this processor, and it agrees with OpenSSL."""
     if not library.can_hash:
