@@ -144,7 +144,7 @@ def scaling() -> list[str]:
             for r in workers["rows"]
         ]
         lines += table("workers | clips/s while extracting | two workers' efficiency beside it | from, to", rows)
-        lines += ["A worker hashes one clip while its child computes another, so that one on two cores uses more", ""]
+        lines += ["A worker reads and hashes clips while its child computes others, so that one on two cores uses more", ""]
         lines[-2] += " than one of them."
     if clips:
         rows = [[r["clips"], f"{r['seconds']:.2f}", f"{1e3 * r['seconds'] / r['clips']:.2f}"] for r in clips["rows"]]
