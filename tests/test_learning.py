@@ -30,7 +30,7 @@ def test_a_search_has_bars_on_a_terminal(tmp_path: Path) -> None:
     assert "2/2" in seen
     assert re.search(r"last [\d.]+ %, best so far [\d.]+ % \(trial [01]\)", seen)
     assert re.search(r"trial [01], split [123]", seen)
-    assert "30/30" in seen, "rounds of boosting"
+    assert re.search(r"\d+/30", seen), "rounds of boosting"
     assert "3/3" in seen, "folds"
     assert re.search(r"mean so far [\d.]+ %", seen)
 

@@ -117,5 +117,6 @@ class TerminalLearning:
         if self._bar is None:
             return
         if key in self._rows:
+            self._bar.refresh()  # a model that is fitted between two pictures is seen all the same
             self._bar.remove_task(self._rows.pop(key))
         self._bar.update(self._bar.task_ids[0], completed=self._count.done, more=self._count.so_far)

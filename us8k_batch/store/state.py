@@ -223,6 +223,7 @@ def _read_commits(
     """Read commits, some at a time: the rows of those that are no abandonment; others are added to `abandoned`."""
     planned_rows = planned["row"].to_numpy()
     room = FRESH_BYTES // (4 * info.vector_length * info.clips_per_shard)
+    kept = frozenset(shards[: max(0, room - len(fresh))])
 
     def read(shard: int) -> pa.Table:
         metadata, table, digest = read_commit(objects, info, shard)
@@ -231,7 +232,7 @@ def _read_commits(
             return INDEX_SCHEMA.empty_table()
         first, last = np.searchsorted(planned_rows, np.array([shard, shard + 1]) * info.clips_per_shard)
         seen = planned.slice(int(first), int(last - first))
-        if len(fresh) < room:
+        if shard in kept:
             fresh[shard] = table["pooled"].combine_chunks()
         return _index_rows(table, seen, metadata, digest, commit_key(shard))
 
