@@ -1,6 +1,6 @@
 """The whole job against a joblib loop over librosa, interleaved, on the same clips and the same number of processes.
 
-    python benchmarks/bench_job.py [--clips 2000] [--workers 2] [--rounds 3]
+    python benchmarks/bench_job.py [--clips 2000] [--workers 2] [--rounds 7]
 
 Ours: from submit to published snapshot, all safety on (sha256, checksums, child processes, fsync). The loop: decode,
 MFCC, mean, and one .npy file per clip, no more. Both are counted from warm workers; starting them is timed apart.
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     import dask
 
