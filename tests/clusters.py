@@ -46,6 +46,8 @@ class HandStarted:
     environment: Mapping[str, str] = field(default_factory=dict)
     nanny: bool = False
     """Whether each worker has a nanny, which replaces it when it dies."""
+    dashboard: bool = False
+    """Whether the scheduler's page has more than numbers; it takes a second longer to start."""
     tls: Path | None = None
     """Certificates as ``cluster/tls/make.sh`` makes them, each role with its own folder; None means plain TCP."""
     scheduler: subprocess.Popen[bytes] | None = None
@@ -74,7 +76,7 @@ class HandStarted:
         self.scheduler_file.unlink(missing_ok=True)
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", "127.0.0.1:0", "--no-show",
-            "--scheduler-file", str(self.scheduler_file),
+            *(() if self.dashboard else ("--no-dashboard",)), "--scheduler-file", str(self.scheduler_file),
         )  # fmt: skip
         wait_until(
             lambda: self.scheduler_file.exists() and self.scheduler_file.read_text().endswith("}"), "scheduler"

@@ -55,7 +55,9 @@ def hand_started(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> 
     from clusters import HandStarted
 
     environment = {"AWS_ENDPOINT_URL": s3_endpoint, **S3_ENVIRONMENT}
-    with HandStarted(folder=tmp_path_factory.mktemp("dask"), environment=environment, nanny=True) as hand:
+    with HandStarted(
+        folder=tmp_path_factory.mktemp("dask"), environment=environment, nanny=True, dashboard=True
+    ) as hand:
         yield hand.start_scheduler().start_workers(2).wait_for_workers(2)
 
 

@@ -18,7 +18,7 @@ from test_crash import (  # noqa: F401  # fixtures
 )
 
 
-@pytest.mark.parametrize("how", ["broken", "surprised"])
+@pytest.mark.parametrize("how", ["answer lost", "broken", "surprised"])
 @pytest.mark.parametrize("run", ["first", "second"])
 def test_any_write_may_fail_once(
     run: str,
@@ -28,7 +28,7 @@ def test_any_write_may_fail_once(
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """A broken disk or a mistake in the program: the next run leaves what an undisturbed one does."""
+    """A lost answer, a broken disk or a mistake in the program: the next run leaves what an undisturbed one does."""
     story: Story = request.getfixturevalue(run)
     every = faults(story, how)
     assert len(every) >= 20

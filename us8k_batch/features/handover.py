@@ -56,7 +56,7 @@ class Outgoing:
         return memoryview(room)
 
     def lay(self, number: int, data: FileBytes) -> None:
-        """Lay the source of a request where the child will look for it, over that of the last request but one.
+        """Lay the source of a request where the child will look for it, over that of one that is answered.
 
         Nothing is copied if `data` begins at the beginning of the request's `room`.
 
