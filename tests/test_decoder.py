@@ -26,6 +26,7 @@ from us8k_batch.errors import Failure, JobError
 from us8k_batch.features.audio import Header
 from us8k_batch.features.decoder import PROGRAM, Decoder
 from us8k_batch.features.engine import Features, make_engine
+from us8k_batch.features.handover import PLACES
 
 CONFIG = FeatureConfig(max_seconds=4.0)
 CLIPS = [make_audio(sample_rate=44100, channels=2, seed=seed) for seed in range(4)]
@@ -303,6 +304,20 @@ def test_a_child_that_does_not_start_is_no_clips_fault(how: str, reason: str) ->
         with pytest.raises(JobError, match=reason):
             decoder.extract(CLIPS[0])
         assert decoder.pid is None
+
+
+def test_clips_that_no_child_got_take_no_place(expected: list[Features], tmp_path: Path) -> None:
+    """However often it could not be started: once it can, every clip has its result."""
+    late = tmp_path / "python"
+    decoder = Decoder(CONFIG, "auto", program=[str(late), *PROGRAM[1:]])
+    for _ in range(PLACES + 1):
+        with pytest.raises(JobError, match="cannot be started"):
+            list(decoder.extract_many(CLIPS))
+    late.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    late.chmod(0o700)
+    with decoder:
+        for result, features in zip(decoder.extract_many(CLIPS), expected, strict=True):
+            assert_same(result, features)
 
 
 def test_a_program_that_is_not_there() -> None:

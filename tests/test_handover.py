@@ -83,13 +83,13 @@ def test_a_promise_counts_for_its_own_clip_and_if_it_can_be_kept(
 
 
 def test_a_large_source_is_given_back(ends: tuple[Outgoing, Incoming]) -> None:
-    """After 70 MiB a place takes 8 MiB; whoever looks there still sees zeros, and the next source is found."""
+    """After 70 MiB a place takes 64 MiB; whoever looks there still sees zeros, and the next source is found."""
     outgoing, incoming = ends
     outgoing.lay(1, b"x" * (70 * MIB))
     late = incoming.look(1, 70 * MIB)
     assert late[-1:] == b"x"
     outgoing.give_back(1)
-    assert os.fstat(outgoing.descriptors[1]).st_blocks * 512 == 8 * MIB
+    assert os.fstat(outgoing.descriptors[1]).st_blocks * 512 == 64 * MIB
     assert late[-1:] == b"\0"
     outgoing.lay(1 + PLACES, bytes(9 * MIB) + b"end")
     assert incoming.look(1 + PLACES, 9 * MIB + 3)[-3:] == b"end"

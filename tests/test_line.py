@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from us8k_batch.features.handover import PLACES
-from us8k_batch.features.line import AHEAD, IN_HAND, NUMBERS, Line, Request
+from us8k_batch.features.line import AHEAD, IN_HAND, Line, Numbers, Request
 from us8k_batch.features.wire import Wanted
 
 MIB = 1 << 20
@@ -19,8 +22,28 @@ def test_small_clips_are_many_and_large_ones_two() -> None:
         assert len(line) == most
 
 
-def test_there_is_a_place_for_all() -> None:
-    """Clips in hand and those that are read ahead have places of their own, also where the numbers begin anew."""
-    numbers = [*range(NUMBERS - PLACES, NUMBERS + 1), *range(1, PLACES + 1)]
-    for start in range(len(numbers) - PLACES + 1):
-        assert len({number % PLACES for number in numbers[start : start + IN_HAND + AHEAD]}) == PLACES
+@given(st.lists(st.booleans(), max_size=60), st.sampled_from([0, 0xFFFF_FFFF - 20]))
+def test_no_two_in_hand_share_a_place(moves: list[bool], last: int) -> None:
+    """Also where numbers begin anew, before a message could not carry them."""
+    numbers = Numbers()
+    numbers._last = last
+    in_hand: list[int] = []
+    for taken in moves:
+        if taken and len(in_hand) < IN_HAND + AHEAD:
+            in_hand.append(numbers.take())
+        elif in_hand:
+            numbers.give(in_hand.pop(0))
+        assert len({number % PLACES for number in in_hand}) == len(in_hand)
+        assert all(0 < number <= 0xFFFF_FFFF for number in in_hand)
+
+
+def test_few_places_are_used_for_few_clips() -> None:
+    """Two large clips at a time need the memory of two, however many come."""
+    numbers = Numbers()
+    in_hand = [numbers.take()]
+    places = set()
+    for _ in range(20):
+        in_hand.append(numbers.take())
+        places |= {number % PLACES for number in in_hand}
+        numbers.give(in_hand.pop(0))
+    assert len(places) == 2

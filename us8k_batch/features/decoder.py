@@ -14,7 +14,7 @@ from us8k_batch.errors import Failure, JobError
 from us8k_batch.features import wire
 from us8k_batch.features.audio import FileBytes, Header
 from us8k_batch.features.engine import Features
-from us8k_batch.features.line import NUMBERS, Line, Request
+from us8k_batch.features.line import Line, Numbers, Request
 from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess
 from us8k_batch.features.wire import Limits, Told, Wanted, WireError
 
@@ -80,7 +80,9 @@ class Decoder:
         self._program = program
         self._child: ChildProcess | None = None
         self._starts: list[ChildStart] = []
-        self._number = 0
+        self._numbers = Numbers()
+        self._ahead: list[int] = []
+        """Numbers of clips that are read, or will be, and are not sent."""
         self._serving = False
         self._closed = False
 
@@ -148,7 +150,9 @@ class Decoder:
         """
         if self._child is None:
             return memoryview(bytearray(length))
-        return self._child.room(self._next_number(ahead), length)
+        while len(self._ahead) <= ahead:
+            self._ahead.append(self._numbers.take())
+        return self._child.room(self._ahead[ahead], length)
 
     def extract_many(self, clips: Iterable[FileBytes]) -> Iterator[Features | Failure]:
         """Extract clips, one result per clip in the same order.
@@ -217,12 +221,14 @@ class Decoder:
                 if not line:
                     break
                 answer = self._answer(line, expected, unpack)
-                self._give_back(line.popleft())
+                self._forget(line.popleft())
                 yield answer
         finally:
             self._serving = False
             if line or self._closed:
                 self._end_child()  # an answer that nobody waits for must not be taken for another one
+            for request in line:
+                self._forget(request)
         if trouble is not None:
             raise trouble
 
@@ -266,15 +272,18 @@ class Decoder:
 
     def _send(self, request: Request) -> None:
         self.start()
-        self._number = self._next_number()
-        request.number = self._number
+        if request.number:  # it was at a child that is lost
+            self._numbers.give(request.number)
+            request.number = self._numbers.take()
+        else:
+            request.number = self._ahead.pop(0) if self._ahead else self._numbers.take()
         if self._child is not None:
             self._child.send(request.wanted, request.number, request.data)
 
-    def _next_number(self, ahead: int = 0) -> int:
-        return (self._number + ahead) % NUMBERS + 1
-
-    def _give_back(self, request: Request) -> None:
+    def _forget(self, request: Request) -> None:
+        if not request.number:  # there was no child to send it to
+            return
+        self._numbers.give(request.number)
         if self._child is not None:
             self._child.give_back(request.number)
 

@@ -1,9 +1,9 @@
 """Hand sources over to a decoder child in memory that both share, without copying them through a pipe.
 
-There are places in turn: while the child works on the sources in some, the next ones are read into the others. A
-pipe costs two copies in the kernel, half as much time as the fast engine needs for the whole clip; reading into
-fresh memory costs as much again in page faults. The memory has no name and does not count against the size of
-``/dev/shm``, which is small in containers.
+While the child works on the sources in some places, the next ones are read into others; who numbers requests chooses
+them, see `line.Numbers`. A pipe costs two copies in the kernel, half as much time as the fast engine needs for the
+whole clip; reading into fresh memory costs as much again in page faults. The memory has no name and does not count
+against the size of ``/dev/shm``, which is small in containers.
 
 The child notes here too how long a clip's header promises it to be. Nobody is woken for that: the parent looks when
 the time that any clip may take has passed.
@@ -26,7 +26,7 @@ _STEP = 1 << 20
 """Places grow by whole MiB, so that few clips make one grow."""
 _NOTE = struct.Struct("<Qd")
 """Number of the request, and the duration of its clip in seconds."""
-_KEPT = 8 << 20
+_KEPT = 64 << 20
 """Bytes of a place that are kept from clip to clip; what a larger source needed is given back after it."""
 
 

@@ -12,8 +12,8 @@ IN_HAND = 4
 """Clips that may be at the child, or on their way there; of large ones, two."""
 AHEAD = PLACES - IN_HAND
 """Clips that may be read before they are sent."""
-NUMBERS = 0xFFFF_FFFF // PLACES * PLACES
-"""Requests are numbered in such a round that as many in turn as there are places never share one."""
+_MOST = 0xFFFF_FFFF
+"""Largest number that a message can carry."""
 _LARGE = 4 << 20
 """Bytes in hand from which on no third clip is taken."""
 
@@ -35,3 +35,22 @@ class Line(deque[Request]):
     def has_room(self) -> bool:
         """Tell whether another clip may be taken."""
         return len(self) < 2 or (len(self) < IN_HAND and sum(len(request.data) for request in self) < _LARGE)
+
+
+class Numbers:
+    """Numbers for requests, each of a free place: the one that was freed last, whose memory is there already."""
+
+    def __init__(self) -> None:
+        self._free = list(range(PLACES))
+        self._last = 0
+
+    def take(self) -> int:
+        """Return a number that no request in hand has, nor its place."""
+        place = self._free.pop()
+        after = self._last + 1 if self._last < _MOST - PLACES else 1
+        self._last = after + (place - after) % PLACES
+        return self._last
+
+    def give(self, number: int) -> None:
+        """Free the place of a request that is answered, or that nobody waits for."""
+        self._free.append(number % PLACES)
