@@ -144,8 +144,8 @@ def scaling() -> list[str]:
             for r in workers["rows"]
         ]
         lines += table("workers | clips/s while extracting | two workers' efficiency beside it | from, to", rows)
-        lines += ["A worker reads and hashes clips while its child computes others, so that one on two cores uses more", ""]
-        lines[-2] += " than one of them."
+        said = "A worker reads and hashes clips while its child computes others, so that one on two cores uses more"
+        lines += [f"{said} than one of them.", ""]
     if clips:
         rows = [[r["clips"], f"{r['seconds']:.2f}", f"{1e3 * r['seconds'] / r['clips']:.2f}"] for r in clips["rows"]]
         lines += table("clips of 0.2 s | s, whole job | ms a clip", rows)
