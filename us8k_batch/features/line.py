@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from us8k_batch.features.audio import FileBytes
+from us8k_batch.features.fast.sha256 import LARGE
 from us8k_batch.features.handover import PLACES
 from us8k_batch.features.wire import Wanted
 
@@ -14,8 +15,6 @@ AHEAD = PLACES - IN_HAND
 """Clips that may be read before they are sent."""
 _MOST = 0xFFFF_FFFF
 """Largest number that a message can carry."""
-_LARGE = 4 << 20
-"""Bytes in hand from which on no third clip is taken."""
 
 
 class Request:
@@ -33,8 +32,8 @@ class Line(deque[Request]):
     """Requests, the first of which is answered next."""
 
     def has_room(self) -> bool:
-        """Tell whether another clip may be taken."""
-        return len(self) < 2 or (len(self) < IN_HAND and sum(len(request.data) for request in self) < _LARGE)
+        """Tell whether another clip may be taken: a third one only if those in hand are small together."""
+        return len(self) < 2 or (len(self) < IN_HAND and sum(len(request.data) for request in self) < LARGE)
 
 
 class Numbers:

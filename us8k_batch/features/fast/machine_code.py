@@ -45,10 +45,6 @@ class MachineCode:
         self.folder = folder
         """Private folder, or None."""
 
-    def find(self) -> bytes | None:
-        """Return machine code that another process has kept, or None."""
-        return self._read()
-
     def load(self, compile_anew: Callable[[], bytes]) -> tuple[bytes, bool]:
         """Load machine code, or compile it and keep it, while other processes wait for that.
 
@@ -62,11 +58,11 @@ class MachineCode:
         """
         if self.folder is None:
             return compile_anew(), True
-        code = self._read()
+        code = self.find()
         if code is not None:
             return code, False
         with _locked(self.folder):
-            code = self._read()  # perhaps there is one by now
+            code = self.find()  # perhaps there is one by now
             if code is not None:
                 return code, False
             if (self.folder / FILE).exists():
@@ -75,7 +71,8 @@ class MachineCode:
             self._keep(code)
             return code, True
 
-    def _read(self) -> bytes | None:
+    def find(self) -> bytes | None:
+        """Return machine code that a process of this machine has kept, if it is whole; else None."""
         if self.folder is None:
             return None
         try:

@@ -63,11 +63,6 @@ class Hasher:
         self._arguments = pack(self._states), pack(self._addresses), pack(self._n_blocks)
         self._library = library
 
-    @property
-    def in_pairs(self) -> bool:
-        """Whether two are hashed at once."""
-        return self._library is not None
-
     def digests(self, sources: Sequence[bytes | memoryview]) -> list[str]:
         """Hash several sources.
 
