@@ -1,8 +1,8 @@
-"""The golden store: what one release wrote, kept as it was, with the dataset that it was made of.
+"""The golden stores: what was written once, kept as it was, with the dataset that they were made of.
 
     python tests/golden.py tests/golden     # makes it anew: only when a store's format changes
 
-Its files are compared by bytes, so it is never made anew for any other reason.
+Their files are compared by bytes, so the newest is made anew for no other reason, and the others never.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from mending import extract_alone
 from stores import files
 
 FOLDER = Path(__file__).parent / "golden"
+STORES = ("store", "first")
+"""The newest, and those that were written in other manners; see ``store.parquet.MANNERS``."""
 EXPECTED = "expected.json"
 WRITTEN_AT = 1_700_000_000
 """When the clips were last changed, in seconds since 1970: git keeps no times."""
@@ -27,11 +29,11 @@ LATER = "audio/later.wav"
 """A clip that is there from the beginning, and that the manifest names only for the second run."""
 
 
-def copy_golden(source: Path, target: Path) -> tuple[Path, Path]:
+def copy_golden(source: Path, target: Path, store: str = STORES[0]) -> tuple[Path, Path]:
     """Copy dataset and store, with the times that the clips had; return the manifest and the store."""
     shutil.copytree(source, target, dirs_exist_ok=True)
     set_times(target / "dataset")
-    return target / "dataset" / "manifest.csv", target / "store"
+    return target / "dataset" / "manifest.csv", target / store
 
 
 def set_times(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A store that an earlier release wrote: today's code reads it, proves it, and goes on with it."""
+"""Stores that were written earlier: today's code reads them, proves them, and goes on with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from golden import EXPECTED, FOLDER, LATER, copy_golden, digests, name_later_clip
+from golden import EXPECTED, FOLDER, LATER, STORES, copy_golden, digests, name_later_clip
 from mending import extract_alone
 from read_plainly import read_plainly
 
@@ -22,35 +22,41 @@ from us8k_batch.store.verify import verify
 
 @pytest.fixture
 def golden(tmp_path: Path) -> tuple[Path, Path]:
-    """Copy the golden dataset and store."""
+    """Copy the golden dataset and the store that today's code writes of it."""
     return copy_golden(FOLDER, tmp_path)
 
 
-def test_it_is_read(golden: tuple[Path, Path]) -> None:
+@pytest.fixture(params=STORES)
+def earlier(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    """Copy the golden dataset and one of the stores."""
+    return copy_golden(FOLDER, tmp_path, request.param)
+
+
+def test_it_is_read(earlier: tuple[Path, Path]) -> None:
     """Tables, frames by digest, failures, configuration: format 1 stays readable."""
-    store = open_store(str(golden[1]))
+    store = open_store(str(earlier[1]))
     assert (len(store), store.complete, store.config.n_mfcc) == (5, True, 8)
     assert list(store.failures["error"]) == ["not_decodable"]
     assert store.mfcc[:].shape == (5, 8, 32)
     assert dict(store.pooled["label"].value_counts()) == {"dog": 3, "rain": 2}
 
 
-def test_it_is_proved(golden: tuple[Path, Path]) -> None:
+def test_it_is_proved(earlier: tuple[Path, Path]) -> None:
     """Whatever versions are here now, an old store is no damaged one."""
-    done = verify(str(golden[1]))
+    done = verify(str(earlier[1]))
     assert (done.findings, done.orphans, done.rows) == ([], [], 6)
 
 
-def test_its_numbers_are_those_of_its_audio(golden: tuple[Path, Path]) -> None:
+def test_its_numbers_are_those_of_its_audio(earlier: tuple[Path, Path]) -> None:
     """What librosa makes today of the same audio is what is stored."""
-    done = recheck(str(golden[1]), str(golden[0]), sample=5)
+    done = recheck(str(earlier[1]), str(earlier[0]), sample=5)
     assert (done.compared, done.problems) == (5, [])
     assert done.largest_difference <= TOLERANCE
 
 
-def test_it_is_continued(golden: tuple[Path, Path]) -> None:
+def test_it_is_continued(earlier: tuple[Path, Path]) -> None:
     """Nothing is to be done; a new clip is the only one extracted; nothing that was committed changes a byte."""
-    manifest, store = golden
+    manifest, store = earlier
     assert extract_alone(manifest, store).run_id is None
     before = digests(store)
     name_later_clip(manifest)
@@ -85,9 +91,9 @@ def test_it_is_continued_to_the_same_bytes(golden: tuple[Path, Path], tmp_path: 
         assert digests(folder) == expected["second"]
 
 
-def test_it_is_read_without_our_package(golden: tuple[Path, Path]) -> None:
+def test_it_is_read_without_our_package(earlier: tuple[Path, Path]) -> None:
     """zarr, xarray and pyarrow alone find every row as its digest says; ``make test-newest`` asks the newest ones."""
-    found = read_plainly(golden[1])
+    found = read_plainly(earlier[1])
     assert (found["clips"], found["wrong"], found["shape"]) == (5, [], [6, 8, 32])
 
 

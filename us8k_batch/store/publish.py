@@ -182,14 +182,16 @@ def pooled_metadata(info: StoreInfo, record: SnapshotRecord, table: pa.Table) ->
     }
 
 
-def digest_publication(info: StoreInfo, table: pa.Table, pending: int, metadata_columns: tuple[str, ...]) -> str:
-    """Return the id of a publication: hex sha256 of all that its readers see."""
+def digest_publication(
+    info: StoreInfo, table: pa.Table, pending: int, metadata_columns: tuple[str, ...], manner: int = parquet.NOW
+) -> str:
+    """Return the id of a publication: hex sha256 of all that its readers see, written in a manner of `parquet`'s."""
     live, failures = live_pieces(table, metadata_columns), failure_table(table)
     first = next(live)
     parts = (
         hashlib.sha256(info.to_bytes()).digest(),
-        parquet.digest(first.schema, itertools.chain([first], live), {"pending": pending}),
-        parquet.digest(failures.schema, [failures], {}),
+        parquet.digest(first.schema, itertools.chain([first], live), {"pending": pending}, manner),
+        parquet.digest(failures.schema, [failures], {}, manner),
     )
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
