@@ -58,6 +58,7 @@ class LocalSource:
         self.root = root
         # Resolved once: if a link above the dataset is changed in mid-run, its clips still come from one place.
         self._real = os.path.realpath(root)
+        self._below = self._real.rstrip("/") + "/"
         self._sleep = sleep
 
     def scan(self, paths: Any) -> pa.Table:
@@ -120,7 +121,7 @@ class LocalSource:
     def _find(self, path: str) -> int:
         """Return a descriptor of what is below the root, which says where it is and opens nothing yet."""
         try:
-            place = os.open(f"{self._real}/{path}", FINDING)
+            place = os.open(self._below + path, FINDING)
         except OSError:
             # Nobody is to learn from a link what there is outside.
             if not self._holds(os.path.realpath(os.path.join(self._real, path))):  # noqa: PTH118
@@ -181,7 +182,7 @@ class LocalSource:
         return status.st_size, status.st_mtime_ns, FINE if fault is None else FAULTS.index(fault)
 
     def _holds(self, real: str) -> bool:
-        return real == self._real or real.startswith(self._real.rstrip("/") + "/")
+        return real.startswith(self._below) or real == self._real
 
 
 def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room) -> memoryview:

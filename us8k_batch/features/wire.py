@@ -153,10 +153,16 @@ def unpack_features(body: bytearray, limits: Limits) -> Features:
     """Return a clip's features, whose arrays share the memory of `body`; raise `WireError`."""
     _expect(len(body) >= _FEATURES.size)
     n_mfcc, n_frames, n_pooled, duration, decode, compute = _FEATURES.unpack_from(body)
-    _expect(n_mfcc == limits.n_mfcc and n_pooled == limits.n_pooled and 1 <= n_frames <= limits.n_frames)
     n_values = n_mfcc * n_frames
-    _expect(len(body) == _FEATURES.size + 4 * (n_values + n_pooled))
-    _expect(all(seconds >= 0 for seconds in (duration, decode, compute)))  # and no NaN
+    _expect(
+        n_mfcc == limits.n_mfcc
+        and n_pooled == limits.n_pooled
+        and 1 <= n_frames <= limits.n_frames
+        and len(body) == _FEATURES.size + 4 * (n_values + n_pooled)
+        and duration >= 0  # and no NaN
+        and decode >= 0
+        and compute >= 0
+    )
     values = np.frombuffer(body, dtype="<f4", offset=_FEATURES.size)
     return Features(
         values[:n_values].reshape(n_mfcc, n_frames),

@@ -33,9 +33,9 @@ def retry(call: Callable[[], T], key: str, sleep: Callable[[float], None] = time
     StorageError
         The last attempt's, if none succeeded. Any other error is an answer, and raised at once.
     """
-    for pause in pauses(key):
+    for attempt in range(len(PAUSES)):
         try:
             return call()
         except StorageError:
-            sleep(pause)
+            sleep(pauses(key)[attempt])
     return call()
