@@ -174,7 +174,7 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
     for result in results:
         _count(report, result)
     try:
-        report.outcome = commit_shard(objects, job.info, task.shard, results, report.seconds)
+        report.outcome = commit_shard(objects, job.info, task.shard, results, report.seconds, hasher.digests)
     except (StorageError, OSError) as error:
         report.message = f"{job.store}: shard {task.shard} cannot be written ({error})"
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -50,9 +50,22 @@ class ClipResult:
     failure: Failure | None = None
 
 
+Digests = Callable[[Sequence[memoryview]], list[str]]
+"""Hashes several sources: the hex sha256 of each."""
+
+
+def digest_each(sources: Sequence[memoryview]) -> list[str]:
+    """Hash sources one after the other."""
+    return [hashlib.sha256(source).hexdigest() for source in sources]
+
+
 def digest_frames(frames: Frames) -> str:
     """Return the hex sha256 of a clip's MFCC bytes: float32, little-endian, coefficient by coefficient."""
-    return hashlib.sha256(np.ascontiguousarray(frames, dtype="<f4").data).hexdigest()
+    return digest_each([_bytes_of(frames)])[0]
+
+
+def _bytes_of(frames: Frames) -> memoryview:
+    return np.ascontiguousarray(frames, dtype="<f4").data.cast("B")
 
 
 def commit_shard(
@@ -61,16 +74,18 @@ def commit_shard(
     shard: int,
     results: Sequence[ClipResult],
     seconds: MutableMapping[str, float] | None = None,
+    digests: Digests = digest_each,
 ) -> Outcome:
     """Create a shard's frames, then its commit; idempotent, and exclusive with abandonment.
 
     The order of the writes is the transaction: frames that no commit refers to are an orphan that nobody
-    reads, and a commit is created only when its frames are durable. `seconds` is told how long each step took.
+    reads, and a commit is created only when its frames are durable. `seconds` is told how long each step took;
+    `digests` hashes the frames.
     """
     seconds = {} if seconds is None else seconds
     with timed(seconds, "encode"):
         frames = encode_shard(info, [result.frames for result in results])
-        record = encode_commit(info, shard, results, hashlib.sha256(frames).hexdigest())
+        record = encode_commit(info, shard, results, hashlib.sha256(frames).hexdigest(), digests)
     with timed(seconds, "write"):
         same = _create_or_equal(objects, shard_key(shard), frames)
     if not same:
@@ -113,20 +128,23 @@ def _create_or_equal(objects: Objects, key: str, data: bytes) -> bool:
     return objects.create(key, data) or objects.get(key) == data
 
 
-def encode_commit(info: StoreInfo, shard: int, results: Sequence[ClipResult], shard_sha256: str) -> bytes:
+def encode_commit(
+    info: StoreInfo, shard: int, results: Sequence[ClipResult], shard_sha256: str, digests: Digests = digest_each
+) -> bytes:
     """Return the commit of a shard whose Zarr object has this digest: same results, same bytes."""
 
     def column(values: list[Any], name: str) -> pa.Array:
         return pa.array(values, info.commit_schema.field(name).type)
 
     failures = [result.failure for result in results]
+    hashed = iter(digests([_bytes_of(result.frames) for result in results if result.frames is not None]))
     columns: dict[str, list[Any]] = {
         "row": [result.row for result in results],
         "clip_id": [result.clip_id for result in results],
         "source_sha256": [result.source_sha256 for result in results],
         "n_frames": [None if result.frames is None else result.frames.shape[1] for result in results],
         "duration": [result.duration for result in results],
-        "digest": [None if result.frames is None else digest_frames(result.frames) for result in results],
+        "digest": [None if result.frames is None else next(hashed) for result in results],
         "stage": [failure and failure.stage for failure in failures],
         "error": [failure and failure.error for failure in failures],
         "detail": [failure and failure.detail for failure in failures],

@@ -27,7 +27,7 @@ from us8k_batch.features.fast.halve import BLOCK
 from us8k_batch.features.fast.library import Library, load_library
 from us8k_batch.features.fast.wav import read_wav
 from us8k_batch.features.fast.ways import Route, choose_route, count_results
-from us8k_batch.features.fast.words import Packed, pack
+from us8k_batch.features.fast.words import Packed, address_of, pack
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,8 @@ class FastEngine:
         """Whether this process compiled the kernels, instead of loading what another one had compiled."""
         self._in_kernel = config.statistics == ("mean", "std") and _agrees_with_numpy(self._library)
         self._moments = pack(np.empty((2, config.n_mfcc), dtype=np.float64))
+        nothing = np.empty((config.n_mfcc, 1), dtype=np.float32)
+        self._source, self._mfcc = pack(source_of(nothing)), pack(nothing)
         self._tables = pack(spectrum.make_tables(config))
         self._route = lru_cache(_RATES)(lambda rate: choose_route(rate, config))
         self._span = (LANES - 1) * config.hop_length + config.n_fft
@@ -68,6 +70,7 @@ class FastEngine:
         self._power.fill(0)
         self._lane = aligned(LANES * LANES)
         self._packed: tuple[tuple[NDArray[np.float32], ...], Packed] | None = None
+        self._worked: tuple[Route, int, Packed] | None = None
         self._route(2 * config.sample_rate)  # the most frequent one
 
     def __call__(self, data: FileBytes) -> Features:
@@ -78,14 +81,17 @@ class FastEngine:
         n_results, n_samples = count_results(source.n_samples, rate, self._config)
         if not n_results:
             return self._plain(data)
-        source = source._replace(n_results=n_results)
+        source = Source(*source[:-1], n_results)
         route = self._route(rate)
         if route.by_library:
             source = self._resample(source, rate)
         decoded = time.perf_counter()
-        mfcc = np.empty((self._config.n_mfcc, self._config.frames_of(n_samples)), dtype=np.float32)
-        work = self._work(route, mfcc.shape[1])
-        if not self._library.extract(pack(source), route.packed, self._tables, work, pack(mfcc), self._moments):
+        n_mfcc, n_frames = self._config.n_mfcc, self._config.frames_of(n_samples)
+        mfcc = np.empty((n_mfcc, n_frames), dtype=np.float32)
+        self._source.refill(source, address_of(source.values), len(source.values), *source[1:])
+        self._mfcc.refill(mfcc, address_of(mfcc.data), n_mfcc, n_frames)
+        work = self._work(route, n_frames)
+        if not self._library.extract(self._source, route.packed, self._tables, work, self._mfcc, self._moments):
             return self._plain(data)
         if self._in_kernel:
             pooled = self._moments.values.astype(np.float32).reshape(-1)
@@ -119,6 +125,8 @@ class FastEngine:
 
     def _work(self, route: Route, n_frames: int) -> Packed:
         """Return room for the work, packed again only after a buffer has grown."""
+        if self._worked is not None and self._worked[0] is route and self._worked[1] == n_frames:
+            return self._worked[2]
         samples = self._samples.at_least(route.way.n_samples)
         signal = self._signal.at_least(self._span + route.way.step + LANES)
         decibels = self._decibels.at_least(-(-n_frames // LANES) * LANES * self._config.n_mels)
@@ -126,6 +134,7 @@ class FastEngine:
         if self._packed is None or any(one is not other for one, other in zip(self._packed[0], growing, strict=True)):
             work = Work(samples, signal, self._rows, self._more_rows, self._power, decibels, self._lane)
             self._packed = growing, pack(work)
+        self._worked = route, n_frames, self._packed[1]
         return self._packed[1]
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from us8k_batch.features.audio import FileBytes, Header
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_USUAL = struct.Struct("<4sI8sIHHIIHH4sI")
+"""A file's first 44 bytes, if its format takes 16 of them and its samples follow."""
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 """What follows the format tag in the GUID of PCM and of float."""
 _ENCODINGS = {
@@ -54,7 +56,7 @@ def read_wav(data: FileBytes) -> Wav | None:
     Wav or None
         None if libsndfile must judge.
     """
-    chunks = _find_chunks(data)
+    chunks = _find_usual(data) or _find_chunks(data)
     if chunks is None:
         return None
     form, start, size = chunks
@@ -72,6 +74,26 @@ def read_wav(data: FileBytes) -> Wav | None:
 
 _Form = tuple[str, int, int, int, int]
 """Container, format tag, channels, sample rate, bits."""
+
+
+def _find_usual(data: FileBytes) -> tuple[_Form, int, int] | None:
+    """Find the same as `_find_chunks` where there are two chunks, as in most files, and both are as usual."""
+    if len(data) < _USUAL.size:
+        return None
+    riff, length, wave, form_size, tag, channels, rate, byte_rate, sample_bytes, bits, name, size = (
+        _USUAL.unpack_from(data)
+    )
+    if (riff, wave, form_size, name) != (b"RIFF", b"WAVEfmt ", 16, b"data") or tag == _EXTENSIBLE:
+        return None
+    if length + 8 != len(data) or _USUAL.size + size + size % 2 != len(data):
+        return None
+    if not _fits(channels, rate, byte_rate, sample_bytes, bits):
+        return None
+    return ("WAV", tag, channels, rate, bits), _USUAL.size, size
+
+
+def _fits(channels: int, rate: int, byte_rate: int, sample_bytes: int, bits: int) -> bool:
+    return sample_bytes == channels * bits // 8 and byte_rate == rate * sample_bytes
 
 
 def _find_chunks(data: FileBytes) -> tuple[_Form, int, int] | None:
@@ -137,6 +159,6 @@ def _read_form(body: FileBytes) -> _Form | None:
         valid_bits, _, tag = struct.unpack_from("<HIH", body, 18)
         if valid_bits != bits or body[26:] != _GUID_TAIL:
             return None
-    if sample_bytes != channels * bits // 8 or byte_rate != rate * sample_bytes:
+    if not _fits(channels, rate, byte_rate, sample_bytes, bits):
         return None
     return container, tag, channels, rate, bits

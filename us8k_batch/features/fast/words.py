@@ -28,6 +28,27 @@ class Packed:
     """What was packed."""
     _words: Any
 
+    def refill(self, values: Any, *numbers: int) -> Packed:
+        """Pack other values of the same layout in place of these, at a quarter of the time.
+
+        Parameters
+        ----------
+        values
+            Kept as long as these were.
+        numbers : int
+            What `pack` would make of them: of an array `address_of` it and its shape, of a whole number itself.
+
+        Raises
+        ------
+        ValueError
+            If they are more or fewer words.
+        """
+        if len(numbers) != len(self._words):
+            raise ValueError(f"{len(numbers)} words; expected {len(self._words)}, for {self.layout}")
+        self._words[:] = array("q", numbers)
+        self.values = values
+        return self
+
 
 def pack(values: Any) -> Packed:
     """Pack an array, a number, or a tuple of these and of tuples.
@@ -50,11 +71,12 @@ def pack(values: Any) -> Packed:
 
 def address_of(values: bytes | memoryview | NDArray[Any]) -> int:
     """Return where contiguous memory begins; it may move when nobody refers to it any more."""
-    try:
-        return ctypes.addressof(_Byte.from_buffer(values))
-    except (TypeError, ValueError):  # read-only, or empty: numpy tells, in eight times the time
-        address: int = np.asarray(values).__array_interface__["data"][0]
+    if isinstance(values, np.ndarray):
+        address: int = values.__array_interface__["data"][0]
         return address
+    if isinstance(values, memoryview) and not values.readonly and values:
+        return ctypes.addressof(_Byte.from_buffer(values))  # in an eighth of numpy's time
+    return address_of(np.frombuffer(values, np.uint8))
 
 
 def _append(values: Any, numbers: list[int], layout: list[str]) -> None:
