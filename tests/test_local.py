@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def test_a_scan_sees_what_a_stat_of_each_clip_would_see(there, folders, at_once)
 
 def test_missing_clips_cost_no_call_each(dataset, monkeypatch):
     """Thousands of missing clips in a folder are found by listing it once."""
-    looked_at: list[str] = []
+    looked_at: list[bytes] = []
     real = LocalSource._status
     monkeypatch.setattr(
         LocalSource, "_status", lambda self, entry: (looked_at.append(entry.name), real(self, entry))[1]
@@ -100,7 +101,7 @@ def test_missing_clips_cost_no_call_each(dataset, monkeypatch):
     monkeypatch.setattr(local.os, "scandir", lambda path: (opened.append(path), listing(path))[1])
     found = errors(dataset, "audio/a.wav", *(f"audio/{i}.wav" for i in range(8722)))
     assert found == [None] + ["missing"] * 8722
-    assert looked_at == ["a.wav"]
+    assert looked_at == [b"a.wav"]
     assert len(opened) == 1
 
 
@@ -226,33 +227,68 @@ def test_trouble_with_the_disk_is_retried_and_is_not_the_clips_fault():
 
 
 def test_reading_leaves_no_descriptor_open(dataset):
-    """Good clips and bad ones are closed again."""
+    """Good clips and bad ones are closed again; the folder of the last one is, with the source."""
     (dataset / "audio/folder.wav").mkdir()
-    source = LocalSource(str(dataset))
     before = len(os.listdir("/proc/self/fd"))
+    source = LocalSource(str(dataset))
     for _ in range(20):
         source.read("audio/a.wav", 100)
         with pytest.raises(NotAFileError):
             source.read("audio/folder.wav", 100)
+    source.read("audio/a.wav", 100)
+    assert len(os.listdir("/proc/self/fd")) == before + bool(local.FINDING)
+    del source
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_folder_that_becomes_a_link_while_a_clip_is_opened_is_noticed(dataset, monkeypatch):
-    """What was found says itself where it is, whatever its path leads to by then."""
+@pytest.mark.parametrize("moment", ["folder", "clip"])
+def test_a_folder_that_becomes_a_link_while_a_clip_is_opened_is_noticed(dataset, monkeypatch, moment):
+    """What was found says itself where it is, whatever its path leads to by then; nothing outside is read."""
     beside = dataset.parent / "beside"
     beside.mkdir()
     (beside / "a.wav").write_bytes(b"a secret")
     source, opened = LocalSource(str(dataset)), os.open
 
-    def exchange_then_open(path, flags):
-        if path.endswith("audio/a.wav"):
+    def exchange_then_open(path, flags, **where):
+        if path.endswith({"folder": "/audio", "clip": "a.wav"}[moment]) and not (dataset / "was").exists():
             (dataset / "audio").rename(dataset / "was")
             (dataset / "audio").symlink_to(beside)
-        return opened(path, flags)
+        return opened(path, flags, **where)
 
     monkeypatch.setattr(os, "open", exchange_then_open)
+    if moment == "clip":  # its folder was found before
+        assert source.read("audio/a.wav", 100) == b"12345"
+    else:
+        with pytest.raises(OutsideRootError, match="leads out of the dataset"):
+            source.read("audio/a.wav", 100)
+
+
+def test_a_clip_that_becomes_a_link_while_it_is_opened_is_noticed(dataset, monkeypatch):
+    """It is found anew, which tells where it leads."""
+    source, looked = LocalSource(str(dataset)), os.stat
+
+    def look_then_exchange(path, **where):
+        status = looked(path, **where)
+        if path == "a.wav":
+            (dataset / "audio/a.wav").unlink()
+            (dataset / "audio/a.wav").symlink_to("/etc/passwd")
+        return status
+
+    monkeypatch.setattr(os, "stat", look_then_exchange)
     with pytest.raises(OutsideRootError, match="leads out of the dataset"):
         source.read("audio/a.wav", 100)
+
+
+def test_a_folder_that_is_replaced_between_two_clips(dataset):
+    """What is gone from the folder that was found is looked for where its path leads to now."""
+    source = LocalSource(str(dataset))
+    assert source.read("audio/a.wav", 100) == b"12345"
+    shutil.rmtree(dataset / "audio")
+    with pytest.raises(MissingClipError):
+        source.read("audio/a.wav", 100)
+    (dataset / "audio").mkdir()
+    (dataset / "audio/a.wav").write_bytes(b"new")
+    assert source.read("audio/a.wav", 100) == b"new"
 
 
 def test_what_is_outside_is_not_even_opened(dataset, monkeypatch):
@@ -261,18 +297,18 @@ def test_what_is_outside_is_not_even_opened(dataset, monkeypatch):
     os.mkfifo(dataset / "audio/pipe.wav")
     used, opened = [], os.open
 
-    def open_and_note(path, flags):
-        used.append(flags)
-        return opened(path, flags)
+    def open_and_note(path, flags, **where):
+        used.append((Path(path).name, flags))
+        return opened(path, flags, **where)
 
     monkeypatch.setattr(os, "open", open_and_note)
     source = LocalSource(str(dataset))
     for name in ("out", "pipe"):
         with pytest.raises(ClipError):
             source.read(f"audio/{name}.wav", 100)
-    assert used == [local.FINDING] * 2
+    assert used == [(name, local.FINDING) for name in ("audio", "out.wav", "pipe.wav")]
     source.read("audio/a.wav", 100)
-    assert used[2:] == [local.FINDING, local.READING]
+    assert used[3:] == [("a.wav", local.READING | os.O_NOFOLLOW)]
 
 
 @pytest.mark.parametrize("test", [

@@ -92,7 +92,7 @@ def test_a_table_in_pieces_has_the_bytes_of_the_whole(table: pa.Table, cuts: lis
 
 
 def test_only_text_that_comes_again_has_a_dictionary() -> None:
-    """Of numbers, and of digests, it would be larger than what it stands for; and nobody asks for a feature's bounds."""
+    """Of numbers and digests it would be larger than what it stands for; and nobody asks for a feature's bounds."""
     commit = pa.table(
         {
             "row": pa.array(range(64)),

@@ -67,9 +67,7 @@ def write(
             writer.write_table(group.combine_chunks().cast(ours), row_group_size=ROW_GROUP_ROWS)
 
 
-def digest(
-    schema: pa.Schema, pieces: Iterable[pa.Table], metadata: Mapping[str, Any], manner: int = NOW
-) -> bytes:
+def digest(schema: pa.Schema, pieces: Iterable[pa.Table], metadata: Mapping[str, Any], manner: int = NOW) -> bytes:
     """Return the sha256 of what `write` would write, without keeping it."""
     sink = _Digest()
     write(sink, schema, pieces, metadata, manner)
@@ -141,9 +139,10 @@ def _options(schema: pa.Schema) -> dict[str, list[str]]:
     A dictionary of numbers that hardly come twice is larger than they are, in several times the time; and nobody
     looks for clips by the bounds of their features.
     """
+    types = {field.name: getattr(field.type, "value_type", field.type) for field in schema}
     return {
-        "use_dictionary": [f.name for f in schema if pa.types.is_string(f.type) and f.name not in _DISTINCT],
-        "write_statistics": [f.name for f in schema if not pa.types.is_float32(getattr(f.type, "value_type", f.type))],
+        "use_dictionary": [name for name in types if pa.types.is_string(types[name]) and name not in _DISTINCT],
+        "write_statistics": [name for name in types if not pa.types.is_float32(types[name])],
     }
 
 

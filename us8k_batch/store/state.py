@@ -208,7 +208,10 @@ def settled_through(state: State, info: StoreInfo) -> int:
 
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Call a function that waits for storage on every item, a few at a time, in order."""
-    with ThreadPoolExecutor(READERS) as pool:
+    items = list(items)
+    if len(items) < 2:  # starting a thread takes as long as reading a small file
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(READERS, len(items))) as pool:
         return list(pool.map(function, items))
 
 

@@ -116,4 +116,8 @@ class Vectors:
                 raise DamageError(f"{commit_key(shard)}: has no result for a live row; run us8k verify")
             vectors[group] = values.flatten().to_numpy().reshape(len(group), info.vector_length)
 
-        in_parallel(fill, split_by_shard(rows[left], info.clips_per_shard))
+        parts = list(split_by_shard(rows[left], info.clips_per_shard))
+        for part in parts:
+            if part[0] in self._fresh:  # nothing is waited for
+                fill(part)
+        in_parallel(fill, [part for part in parts if part[0] not in self._fresh])

@@ -59,14 +59,14 @@ _in_digests = operator.itemgetter(*(8 * message + ORDER.index(word) for message 
 class Hasher:
     """Hashes pairs of clips where the processor has instructions for it, else one by one; for one thread.
 
-    After a clip, the processor's cache holds little of Python and numpy; numpy's calls alone took a tenth of the time.
+    After a clip, the processor's cache holds little of Python and numpy: numpy's calls took a tenth of the time.
     """
 
     def __init__(self, library: Library | None) -> None:
         """Hash by the kernel of a library that `can_be_trusted`, if there is one."""
         states, places, count = np.empty((2, 8), np.uint32), np.empty(2, np.int64), np.empty(1, np.int64)
         self._arguments = pack(states), pack(places), pack(count)
-        self._states, self._places, self._count = memoryview(states).cast("B"), memoryview(places), memoryview(count)
+        self._states, self._places, self._count = states.data.cast("B"), places.data, count.data
         self._endings = [memoryview(bytearray(2 * BLOCK)) for _ in range(2)]
         self._library = library
 
@@ -142,5 +142,6 @@ def _end(source: bytes | memoryview, ending: memoryview) -> int:
     rest = len(source) % BLOCK
     n_blocks = 1 + (rest + 1 + _LENGTH > BLOCK)
     ending[:rest] = source[len(source) - rest :]
-    ending[rest : n_blocks * BLOCK] = b"\x80".ljust(n_blocks * BLOCK - rest - _LENGTH, b"\0") + (8 * len(source)).to_bytes(_LENGTH)
+    zeros = bytes(n_blocks * BLOCK - rest - 1 - _LENGTH)
+    ending[rest : n_blocks * BLOCK] = b"\x80" + zeros + (8 * len(source)).to_bytes(_LENGTH)
     return n_blocks

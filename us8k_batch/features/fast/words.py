@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 _Byte: Any = ctypes.c_char  # whose stub knows no arrays
 
 
