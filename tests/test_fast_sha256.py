@@ -50,13 +50,13 @@ def test_a_kernel_that_is_wrong_is_found_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A digest that OpenSSL would not give is never written."""
-    usual = Library.hash_blocks
+    usual = Library.hash_pair
 
-    def wrong(self: Library, states, addresses, n_blocks) -> None:  # type: ignore[no-untyped-def]
-        usual(self, states, addresses, n_blocks)
-        states.values[0, 0] += n_blocks.values[0] == 15
+    def wrong(self: Library, one, other, work) -> None:  # type: ignore[no-untyped-def]
+        usual(self, one, other, work)
+        work.values.digests[0] ^= len(other.values) == 1000
 
-    monkeypatch.setattr(Library, "hash_blocks", wrong)
+    monkeypatch.setattr(Library, "hash_pair", wrong)
     assert not can_be_trusted.__wrapped__(load_library())
     assert "OpenSSL" in caplog.text
 

@@ -52,12 +52,12 @@ class Library:
 
     @property
     def can_hash(self) -> bool:
-        """Whether the processor has instructions for `hash_blocks`."""
-        return "hash_blocks" in self._functions
+        """Whether the processor has instructions for `hash_pair`."""
+        return "hash_pair" in self._functions
 
-    def hash_blocks(self, states: Packed, addresses: Packed, n_blocks: Packed) -> None:
-        """Take blocks of two messages into their states; see `kernels.sha256`."""
-        self._call("hash_blocks", states, addresses, n_blocks)
+    def hash_pair(self, one: Packed, other: Packed, work: Packed) -> None:
+        """Compute the digests of two messages; see `kernels.sha256`."""
+        self._call("hash_pair", one, other, work)
 
     def _call(self, name: str, *arguments: Packed) -> bool:
         layouts = [packed.layout for packed in arguments]

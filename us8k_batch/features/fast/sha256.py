@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-import operator
-import struct
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from us8k_batch.features.fast.words import address_of, pack
 
@@ -26,9 +25,7 @@ BLOCK = 64
 """Bytes that are taken in at a time."""
 LARGE = 4 << 20
 """Bytes of a clip that is better hashed alone than kept until there is another one."""
-_STATE_BYTES = 32
-_LENGTH = 8
-"""Bytes of a message's length in bits, which end the last block."""
+_DIGEST = 32
 
 
 def _fractions(degree: int, n: int) -> list[int]:
@@ -49,25 +46,36 @@ def _root(number: int, degree: int) -> int:
 
 CONSTANTS = _fractions(3, 64)
 """One for each round."""
-_START = np.array(_fractions(2, 8), dtype=np.uint32)[ORDER].tobytes()
-_STATES = struct.Struct("=16I")
-_DIGESTS = struct.Struct(">16I")
-_in_digests = operator.itemgetter(*(8 * message + ORDER.index(word) for message in range(2) for word in range(8)))
-"""Puts the words of two states in the order of two digests."""
+START = _fractions(2, 8)
+
+
+class HashWork(NamedTuple):
+    """What hashing a pair needs; what is in it before does not matter."""
+
+    states: NDArray[np.uint32]
+    """Of both messages and of one twice more, in `ORDER`; shape (4, 8)."""
+    endings: NDArray[np.uint8]
+    """Last blocks of both; shape (2, 2 * BLOCK)."""
+    digests: NDArray[np.uint8]
+    """Of both, one after the other; shape (64,)."""
+
+
+def make_work() -> HashWork:
+    """Make room for the work."""
+    return HashWork(np.zeros((4, 8), np.uint32), np.zeros((2, 2 * BLOCK), np.uint8), np.zeros(2 * _DIGEST, np.uint8))
 
 
 class Hasher:
     """Hashes pairs of clips where the processor has instructions for it, else one by one; for one thread.
 
-    After a clip, the processor's cache holds little of Python and numpy: numpy's calls took a tenth of the time.
+    After a clip, the processor's cache holds little of Python and numpy, so that few calls are made for each.
     """
 
     def __init__(self, library: Library | None) -> None:
         """Hash by the kernel of a library that `can_be_trusted`, if there is one."""
-        states, places, count = np.empty((2, 8), np.uint32), np.empty(2, np.int64), np.empty(1, np.int64)
-        self._arguments = pack(states), pack(places), pack(count)
-        self._states, self._places, self._count = states.data.cast("B"), places.data, count.data
-        self._endings = [memoryview(bytearray(2 * BLOCK)) for _ in range(2)]
+        work, nothing = make_work(), np.zeros(1, np.uint8)
+        self._digests = work.digests.data
+        self._pair, self._work = (pack(nothing), pack(nothing)), pack(work)
         self._library = library
 
     def digests(self, sources: Sequence[bytes | memoryview]) -> list[str]:
@@ -92,35 +100,12 @@ class Hasher:
                 made += self._hash_pair(self._library, *some)
         return made
 
-    def _hash_pair(self, library: Library, one: bytes | memoryview, other: bytes | memoryview) -> tuple[str, str]:
-        self._states[:] = 2 * _START
-        self._take(library, one, len(one) // BLOCK, other, len(other) // BLOCK)
-        n_one, n_other = (_end(source, ending) for source, ending in zip((one, other), self._endings, strict=True))
-        self._take(library, self._endings[0], n_one, self._endings[1], n_other)
-        digests = _DIGESTS.pack(*_in_digests(_STATES.unpack(self._states))).hex()
-        return digests[:BLOCK], digests[BLOCK:]
-
-    def _take(
-        self, library: Library, one: bytes | memoryview, n_one: int, other: bytes | memoryview, n_other: int
-    ) -> None:
-        """Take the whole blocks of a pair of messages into their states."""
-        both = min(n_one, n_other)
-        self._places[0], self._places[1] = address_of(one), address_of(other)
-        if both:
-            self._compress(library, both)
-        if n_one != n_other:
-            # What is left of the longer one is hashed twice, in the time that once would take.
-            longer = int(n_other > n_one)
-            halves = [self._states[:_STATE_BYTES], self._states[_STATE_BYTES:]]
-            done = bytes(halves[1 - longer])
-            halves[1 - longer][:] = halves[longer]
-            self._places[0] = self._places[1] = self._places[longer] + both * BLOCK
-            self._compress(library, max(n_one, n_other) - both)
-            halves[1 - longer][:] = done
-
-    def _compress(self, library: Library, n_blocks: int) -> None:
-        self._count[0] = n_blocks
-        library.hash_blocks(*self._arguments)
+    def _hash_pair(self, library: Library, *pair: bytes | memoryview) -> tuple[str, str]:
+        for packed, source in zip(self._pair, pair, strict=True):
+            packed.refill(source, address_of(source), len(source))
+        library.hash_pair(*self._pair, self._work)
+        digests = self._digests.hex()
+        return digests[: 2 * _DIGEST], digests[2 * _DIGEST :]
 
 
 @cache
@@ -135,13 +120,3 @@ def can_be_trusted(library: Library) -> bool:
         return True
     logger.warning("the kernel's sha256 is not OpenSSL's; that one is used, which is slower")
     return False
-
-
-def _end(source: bytes | memoryview, ending: memoryview) -> int:
-    """Lay the last blocks of a message, what is left of it, a bit, and its length in bits; return how many."""
-    rest = len(source) % BLOCK
-    n_blocks = 1 + (rest + 1 + _LENGTH > BLOCK)
-    ending[:rest] = source[len(source) - rest :]
-    zeros = bytes(n_blocks * BLOCK - rest - 1 - _LENGTH)
-    ending[rest : n_blocks * BLOCK] = b"\x80" + zeros + (8 * len(source)).to_bytes(_LENGTH)
-    return n_blocks

@@ -23,6 +23,7 @@ from us8k_batch.features.fast.kernels import extract, mono, pooling, sha256
 from us8k_batch.features.fast.kernels.jit import kernel
 from us8k_batch.features.fast.kernels.unpack import WORDS, unpacker
 from us8k_batch.features.fast.object_code import BROKEN, make_target_machine
+from us8k_batch.features.fast.sha256 import make_work
 from us8k_batch.features.fast.spectrum import make_tables
 from us8k_batch.features.fast.words import pack
 
@@ -45,24 +46,16 @@ def compile_entries() -> bytes:
         name: [pack(examples[argument]).layout for argument in inspect.signature(entry).parameters]
         for name, entry in entries.items()
     }
-    written = {}
-    if sha256.supported():
-        layouts[sha256.NAME] = sha256.LAYOUTS
-        written[sha256.NAME] = sha256.add_hash_blocks
-    code: bytes = compile_object(entries, written)
+    code: bytes = compile_object(entries)
     return json.dumps(layouts).encode() + b"\n" + code
 
 
 @global_compiler_lock
-def compile_object(
-    functions: Mapping[str, Callable[..., int]], written: Mapping[str, Callable[[ir.Module], None]] | None = None
-) -> bytes:
+def compile_object(functions: Mapping[str, Callable[..., int]]) -> bytes:
     """Compile functions of words, by the names that they are to be found by.
 
-    They return a whole number; in its place `BROKEN` is returned where numba would raise an exception. Those that are
-    `written` for LLVM, not for numba, add themselves to the module.
+    They return a whole number; in its place `BROKEN` is returned where numba would raise an exception.
     """
-    written = written or {}
     context = cpu_target.target_context
     library = context.codegen().create_library("us8k")
     module = library.create_ir_module("us8k")
@@ -73,11 +66,9 @@ def compile_object(
         compiled = dispatcher.overloads[words]
         library.add_linking_library(compiled.library)
         _add_entry(context, module, name, compiled.fndesc)
-    for add in written.values():
-        add(module)
     library.add_ir_module(module)
     library.finalize()
-    return _emit(library.get_llvm_str(), {*functions, *written})
+    return _emit(library.get_llvm_str(), set(functions))
 
 
 def _examples() -> dict[str, Any]:
@@ -93,6 +84,9 @@ def _examples() -> dict[str, Any]:
         "samples": floats,
         "number": 0,
         "place": (0, 0),
+        "one": np.zeros(1, dtype=np.uint8),
+        "other": np.zeros(1, dtype=np.uint8),
+        "hashing": make_work(),
     }
 
 
@@ -101,6 +95,7 @@ def _entries(**unpack: Callable[[Any], Any]) -> dict[str, Callable[..., int]]:
     unpack_source, unpack_way, unpack_work = unpack["source"], unpack["way"], unpack["work"]
     unpack_tables, unpack_mfcc, unpack_samples = unpack["tables"], unpack["mfcc"], unpack["samples"]
     unpack_number, unpack_place, unpack_moments = unpack["number"], unpack["place"], unpack["moments"]
+    unpack_one, unpack_hashing = unpack["one"], unpack["hashing"]
 
     def read_mono(source: Any, number: Any, samples: Any) -> int:
         clip, first, part = unpack_source(source), unpack_number(number), unpack_samples(samples)
@@ -121,7 +116,17 @@ def _entries(**unpack: Callable[[Any], Any]) -> dict[str, Callable[..., int]]:
         pooling.take_moments(unpack_mfcc(mfcc), unpack_moments(moments))
         return 1
 
-    return {"read_mono": read_mono, "make_signal": make_signal, "extract": extract_clip, "take_moments": take_moments}
+    def hash_pair(one: Any, other: Any, hashing: Any) -> int:
+        sha256.hash_pair(unpack_one(one), unpack_one(other), unpack_hashing(hashing))
+        return 1
+
+    entries: dict[str, Callable[..., int]] = {
+        "read_mono": read_mono,
+        "make_signal": make_signal,
+        "extract": extract_clip,
+        "take_moments": take_moments,
+    }
+    return {**entries, "hash_pair": hash_pair} if sha256.supported() else entries
 
 
 def _add_entry(context: Any, module: Any, name: str, compiled: Any) -> None:
