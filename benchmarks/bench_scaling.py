@@ -3,12 +3,14 @@
     python benchmarks/bench_scaling.py [--part workers|clips|length|memory]
 
 Clips are 44.1 kHz stereo of 16 bit. Their files are links to a few, so that they fit the page cache; each is read,
-hashed, decoded and committed for itself. Efficiency is the rate of two workers over twice that of one, in turns.
+hashed, decoded and committed for itself. Efficiency is the rate of two workers over twice that of one, in turns; one
+worker may have one core beside the client's, one core together with the client and the scheduler, or both cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import tempfile
@@ -55,19 +57,24 @@ def make_dataset(folder: Path, clips: int, seconds: float) -> Path:
 class Cluster:
     """Workers on this machine that are warm, for jobs of 4 s clips."""
 
-    def __init__(self, workers: int, folder: Path, cores: int | None = None) -> None:
-        """Start and warm them; `cores` keeps them and their children on so many cores."""
+    def __init__(
+        self, workers: int, folder: Path, manifest: Path, cores: int | None = None, *, with_client: bool = False
+    ) -> None:
+        """Start them, and warm them by a dataset; `cores` keeps them and their children on so many cores.
+
+        So it does with the client and the scheduler, which are this process, while a job runs, if `with_client`.
+        """
         from distributed import LocalCluster
 
         self._cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
         self._folder, self._runs = folder / f"stores-{workers}", 0
-        self.run(make_dataset(folder / f"warm-{workers}", 256 * workers, 0.2))
-        allowed = sorted(os.sched_getaffinity(0))[:cores]
+        self._all = sorted(os.sched_getaffinity(0))
+        self._client_cores = self._all[:cores] if with_client else self._all
+        self.run(manifest)
         for nanny in self._cluster.workers.values():
             worker = psutil.Process(nanny.pid)
             for process in (worker, *worker.children(recursive=True)):
-                for thread in process.threads():
-                    os.sched_setaffinity(thread.id, allowed)
+                _keep_on(process, self._all[:cores])
 
     def run(self, manifest: Path) -> float:
         """Return the seconds from submit to published snapshot."""
@@ -81,9 +88,12 @@ class Cluster:
             settings=load_settings({}),
             where=Where(scheduler=self._cluster.scheduler_address),
         )
+        _keep_on(psutil.Process(), self._client_cores)
         start = time.perf_counter()
         assert extract(options, Silent()).exit_status == 0
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        _keep_on(psutil.Process(), self._all)
+        return seconds
 
     def rate(self) -> float:
         """Return the clips per second of the last run, while it was extracting."""
@@ -96,13 +106,24 @@ class Cluster:
         self._cluster.close()
 
 
+def _keep_on(process: psutil.Process, cores: list[int]) -> None:
+    """Keep a process on some cores, with all threads that it has."""
+    for thread in process.threads():
+        with contextlib.suppress(ProcessLookupError):  # it ended in this moment
+            os.sched_setaffinity(thread.id, cores)
+
+
 def bench_workers(folder: Path) -> None:
     """Two workers against one, which has both cores or only one of them."""
     manifest = make_dataset(folder / "clips", 1024, 4)
-    sides = {"1 on one core": Cluster(1, folder / "a", 1), "1 on two cores": Cluster(1, folder / "b")}
-    sides["2 on two cores"] = Cluster(2, folder / "c")
+    sides = {
+        "1 on one core": Cluster(1, folder / "a", manifest, 1),
+        "1, and the client, on one core": Cluster(1, folder / "b", manifest, 1, with_client=True),
+        "1 on two cores": Cluster(1, folder / "c", manifest),
+        "2 on two cores": Cluster(2, folder / "d", manifest),
+    }
     rates: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(5):
+    for _ in range(9):
         for side, cluster in sides.items():
             cluster.run(manifest)
             rates[side].append(cluster.rate())
@@ -113,13 +134,13 @@ def bench_workers(folder: Path) -> None:
         found = [two / (2 * one) for one, two in zip(measured, rates["2 on two cores"], strict=True)]
         rate, efficiency = statistics.median(measured), statistics.median(found)
         rows.append({"side": side, "rate": rate, "efficiency": efficiency, "low": min(found), "high": max(found)})
-        print(f"{side:<15}{rate:7.0f} clips/s  {efficiency:.2f} ({min(found):.2f} to {max(found):.2f})")
+        print(f"{side:<31}{rate:7.0f} clips/s  {efficiency:.2f} ({min(found):.2f} to {max(found):.2f})")
     keep("scaling-workers", {"rows": rows})
 
 
 def bench_clips(folder: Path) -> None:
     """More and more clips of 0.2 s."""
-    cluster, rows = Cluster(2, folder), []
+    cluster, rows = Cluster(2, folder, make_dataset(folder / "warm", 512, 0.2)), []
     for clips in COUNTS:
         manifest = make_dataset(folder / str(clips), clips, 0.2)
         seconds = min(cluster.run(manifest) for _ in range(2))
