@@ -13,8 +13,10 @@ from read_plainly import read_plainly
 from us8k_batch.features.engine import numeric_versions
 from us8k_batch.objects import open_objects
 from us8k_batch.recheck import TOLERANCE, recheck
+from us8k_batch.repair.repair import repair
+from us8k_batch.settings import load_settings
 from us8k_batch.store import parquet
-from us8k_batch.store.layout import POOLED, commit_key, read_info
+from us8k_batch.store.layout import INFO, POOLED, commit_key, plan_key, read_info
 from us8k_batch.store.plans import read_record
 from us8k_batch.store.reader import open_store
 from us8k_batch.store.verify import verify
@@ -69,6 +71,19 @@ def test_it_is_continued(earlier: tuple[Path, Path]) -> None:
         key: digest for key, digest in before.items() if key.startswith(kept)
     }
     assert open_store(str(store)).pooled["clip_id"].to_list().count(LATER) == 1
+
+
+def test_what_is_damaged_of_it_is_made_again_as_it_was(earlier: tuple[Path, Path]) -> None:
+    """Its records in the manner in which they were written, whatever today's is."""
+    manifest, store = earlier
+    if not parquet.is_written_here((store / POOLED).read_bytes()):
+        pytest.skip("another pyarrow than the one that wrote the golden store is installed")
+    before = digests(store)
+    for key in (commit_key(0), plan_key(1), INFO):
+        (store / key).unlink()
+    assert repair(str(store), str(manifest), load_settings()).left == []
+    after = digests(store)
+    assert {key: after[key] for key in before} == before
 
 
 def test_it_is_continued_to_the_same_bytes(golden: tuple[Path, Path], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from us8k_batch.documents import natural, read_document
 from us8k_batch.errors import ConfigError, DamageError, ObjectNotFoundError, StoreError, Us8kError
 from us8k_batch.objects import Objects
 from us8k_batch.store import parquet
-from us8k_batch.store.commits import OTHER_BYTES, encode_abandonment
+from us8k_batch.store.commits import OTHER_BYTES, make_abandonment
 from us8k_batch.store.layout import (
     ARRAY,
     PLAN_SCHEMA,
@@ -28,7 +29,7 @@ from us8k_batch.store.layout import (
     plan_key,
 )
 from us8k_batch.store.plans import PlanRecord
-from us8k_batch.store.publish import digest_publication, find
+from us8k_batch.store.publish import find, is_publication
 from us8k_batch.store.shards import array_metadata
 from us8k_batch.store.state import SnapshotRecord, read_snapshot
 
@@ -96,9 +97,9 @@ def mend_plan(
     """
     for table in _planned(objects, info, record, snapshots):
         with contextlib.suppress(pa.ArrowException, ValueError):
-            data = parquet.encode(table.cast(PLAN_SCHEMA), record.to_dict())
-            if _sha256(data) == digest:
-                return data
+            found = _with_digest(parquet.encodings(table.cast(PLAN_SCHEMA), record.to_dict()), digest)
+            if found is not None:
+                return found
     return None
 
 
@@ -109,8 +110,8 @@ def mend_abandonment(
     reasons = [*REASONS, *(why + clip for clip in clips for why in REASONS_OF_CLIPS)]
     with contextlib.suppress(DamageError, ObjectNotFoundError):
         reasons.append(str(parquet.read_metadata(objects, commit_key(shard)).get("reason")))
-    made = (encode_abandonment(info, shard, reason) for reason in reasons)
-    return next((data for data in made if _sha256(data) == digest), None)
+    made = (parquet.encodings(*make_abandonment(info, shard, reason)) for reason in reasons)
+    return _with_digest(itertools.chain.from_iterable(made), digest)
 
 
 def _described(objects: Objects) -> Iterator[StoreInfo]:
@@ -134,7 +135,7 @@ def _described(objects: Objects) -> Iterator[StoreInfo]:
 def _is_proved(objects: Objects, info: StoreInfo, snapshot: Snapshot | None) -> bool:
     if snapshot is not None:
         record, table = snapshot
-        if digest_publication(info, table, record.pending, record.metadata_columns) == record.snapshot_id:
+        if is_publication(info, record, table):
             return True
     return fits_array(objects, info)
 
@@ -161,5 +162,5 @@ def _planned(
             return
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _with_digest(candidates: Iterable[bytes], digest: str) -> bytes | None:
+    return next((data for data in candidates if hashlib.sha256(data).hexdigest() == digest), None)

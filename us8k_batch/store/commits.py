@@ -50,6 +50,8 @@ class ClipResult:
     failure: Failure | None = None
 
 
+Commit = tuple[pa.Table, dict[str, Any]]
+"""Rows and metadata of a commit: `parquet.encode` makes the same bytes of the same ones."""
 Digests = Callable[[Sequence[memoryview]], list[str]]
 """Hashes several sources: the hex sha256 of each."""
 
@@ -85,7 +87,7 @@ def commit_shard(
     seconds = {} if seconds is None else seconds
     with timed(seconds, "encode"):
         frames = encode_shard(info, [result.frames for result in results])
-        record = encode_commit(info, shard, results, hashlib.sha256(frames).hexdigest(), digests)
+        record = parquet.encode(*make_commit(info, shard, results, hashlib.sha256(frames).hexdigest(), digests))
     with timed(seconds, "write"):
         same = _create_or_equal(objects, shard_key(shard), frames)
     if not same:
@@ -101,10 +103,14 @@ def abandon_shard(objects: Objects, info: StoreInfo, shard: int, reason: str) ->
     return read_outcome(objects, shard)
 
 
+def make_abandonment(info: StoreInfo, shard: int, reason: str) -> Commit:
+    """Make the commit that says that a shard was abandoned, and why."""
+    return info.commit_schema.empty_table(), {"shard": shard, "state": "abandoned", "reason": reason}
+
+
 def encode_abandonment(info: StoreInfo, shard: int, reason: str) -> bytes:
-    """Return the commit that says that a shard was abandoned, and why."""
-    metadata = {"shard": shard, "state": "abandoned", "reason": reason}
-    return parquet.encode(info.commit_schema.empty_table(), metadata)
+    """Return that commit as it is written."""
+    return parquet.encode(*make_abandonment(info, shard, reason))
 
 
 def read_outcome(objects: Objects, shard: int) -> Outcome:
@@ -128,10 +134,10 @@ def _create_or_equal(objects: Objects, key: str, data: bytes) -> bool:
     return objects.create(key, data) or objects.get(key) == data
 
 
-def encode_commit(
+def make_commit(
     info: StoreInfo, shard: int, results: Sequence[ClipResult], shard_sha256: str, digests: Digests = digest_each
-) -> bytes:
-    """Return the commit of a shard whose Zarr object has this digest: same results, same bytes."""
+) -> Commit:
+    """Make the commit of a shard whose Zarr object has this digest."""
 
     def column(values: list[Any], name: str) -> pa.Array:
         return pa.array(values, info.commit_schema.field(name).type)
@@ -154,5 +160,4 @@ def encode_commit(
         [column(values, name) for name, values in columns.items()],
         schema=info.commit_schema,
     )
-    metadata = {"shard": shard, "state": "committed", "shard_sha256": shard_sha256}
-    return parquet.encode(table, metadata)
+    return table, {"shard": shard, "state": "committed", "shard_sha256": shard_sha256}

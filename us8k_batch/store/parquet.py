@@ -42,6 +42,11 @@ def encode(table: pa.Table, metadata: Mapping[str, Any], manner: int = NOW) -> b
     return bytes(sink.getvalue())
 
 
+def encodings(table: pa.Table, metadata: Mapping[str, Any]) -> Iterator[bytes]:
+    """Give the table as Parquet in each manner, today's first."""
+    return (encode(table, metadata, manner) for manner in MANNERS)
+
+
 def write(
     sink: Any, schema: pa.Schema, pieces: Iterable[pa.Table], metadata: Mapping[str, Any], manner: int = NOW
 ) -> None:
@@ -187,8 +192,7 @@ def is_as_written(data: bytes, key: str) -> bool:
     """
     table = decode(data, key)
     with translated(key):
-        metadata = metadata_of(table, key)
-        return any(encode(table, metadata, manner) == data for manner in MANNERS) or not is_written_here(data)
+        return data in encodings(table, metadata_of(table, key)) or not is_written_here(data)
 
 
 def is_written_here(data: bytes) -> bool:

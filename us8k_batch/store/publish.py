@@ -196,6 +196,14 @@ def digest_publication(
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
+def is_publication(info: StoreInfo, record: SnapshotRecord, table: pa.Table) -> bool:
+    """Tell whether a snapshot's id is that of what it publishes, in whatever manner that was written."""
+    return any(
+        digest_publication(info, table, record.pending, record.metadata_columns, manner) == record.snapshot_id
+        for manner in parquet.MANNERS
+    )
+
+
 def _write_pooled(file: BinaryIO, info: StoreInfo, record: SnapshotRecord, table: pa.Table, vectors: Vectors) -> None:
     def with_vectors(live: pa.Table) -> pa.Table:
         values = vectors.read(live["row"].to_numpy(), live["digest"])
