@@ -73,7 +73,7 @@ class Crew:
     """What makes a worker fit."""
 
     def preflight(self, check: Check) -> None:
-        """Make sure that every worker that is there has our versions and sees our dataset and store.
+        """Make sure that every worker has our versions and sees our dataset and store.
 
         Raises
         ------
@@ -81,6 +81,7 @@ class Crew:
             Naming the worker and what differs.
         """
         self.check = check
+        self.cluster.wait_for_workers()
         for address, problem in sorted(self.cluster.on_each_worker(_inspect, check).items()):
             if isinstance(problem, OSError):
                 continue  # it died meanwhile; the one in its place is inspected before its first task
