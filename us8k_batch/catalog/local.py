@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -90,11 +91,8 @@ class LocalSource:
 
     def read_into(self, path: str, limit: int, room: Room) -> memoryview:
         """Open as `read` does, and read it whole into memory that is there already."""
-        return retry(
-            lambda: self._open(path, lambda file, size: _read_whole(file, path, size, limit, room)),
-            path,
-            self._sleep,
-        )
+        read = partial(_read_whole, path=path, limit=limit, room=room)
+        return retry(partial(self._open, path, read), path, self._sleep)
 
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Open as `read` does, and read the beginning."""
@@ -226,7 +224,7 @@ class _Folder:
         os.close(self.descriptor)
 
 
-def _read_whole(descriptor: int, path: str, size: int, limit: int, room: Room) -> memoryview:
+def _read_whole(descriptor: int, size: int, *, path: str, limit: int, room: Room) -> memoryview:
     """Read to the end, wherever it is by now, but never more than one byte past the limit."""
     length = 0
     # One byte more than expected, or the end would take a call of its own to find.

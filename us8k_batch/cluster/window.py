@@ -178,6 +178,9 @@ class Cluster:
             if time.monotonic() > counted + TICK_SECONDS:
                 room = self._settings.shards_per_thread * max(1, sum(self.workers().values()))
                 counted = time.monotonic()
+            # The scheduler takes as long to accept one task as two, and there is time: others are waiting.
+            if room - len(running) < min(2, room / 2):
+                return
             while not stop():
                 wanted = itertools.islice(payloads, max(0, room - len(running)))
                 more = [_Task(payload, next(numbers)) for payload in wanted]

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -177,9 +178,7 @@ class Decoder:
         JobError
             If a child cannot be started.
         """
-        return self._serve(
-            Wanted.FEATURES, Told.FEATURES, lambda body: wire.unpack_features(body, self._limits), clips
-        )
+        return self._serve(Wanted.FEATURES, Told.FEATURES, partial(wire.unpack_features, limits=self._limits), clips)
 
     def read_header(self, data: FileBytes) -> Header | Failure:
         """Read one clip's header."""
@@ -249,10 +248,8 @@ class Decoder:
         if child is None:
             raise ChildLostError("the decoder child is gone")
 
-        def duration() -> float:
-            return self._believable(child.promised(request.number), request)
-
-        told, body = child.receive(request.number, Allowance(self._deadline_seconds, duration))
+        allowance = Allowance(self._deadline_seconds, partial(self._promised, child, request))
+        told, body = child.receive(request.number, allowance)
         try:
             if told is expected:
                 return unpack(body)
@@ -265,13 +262,14 @@ class Decoder:
             raise ChildFullError(f"the decoder child needed more than {self._memory_bytes >> 20} MiB")
         return failure
 
-    def _believable(self, seconds: float, request: Request) -> float:
-        """Return how long a clip can be that promises so many seconds."""
+    def _promised(self, child: ChildProcess, request: Request) -> float:
+        """Return how long the clip of a request says that it is, or can be."""
         longest = float("inf") if self._max_seconds is None else self._max_seconds
-        return min(seconds, longest, len(request.data) / _SLOWEST)
+        return min(child.promised(request.number), longest, len(request.data) / _SLOWEST)
 
     def _send(self, request: Request) -> None:
-        self.start()
+        if self._child is None:
+            self.start()
         if request.number:  # it was at a child that is lost
             self._numbers.give(request.number)
             request.number = self._numbers.take()

@@ -148,11 +148,10 @@ class _Run:
 
     def _extract(self) -> None:
         with contextlib.ExitStack() as stack:
-            with self.stop.at_once():
-                with timed(self.phases, "connect"):
-                    cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop))
-                    crew = Crew(cluster, self.options, self.run_id, self.progress, self.tally, self.stop)
-                    crew.preflight(self._check())
+            with self.stop.at_once(), timed(self.phases, "connect"):
+                cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop))
+                crew = Crew(cluster, self.options, self.run_id, self.progress, self.tally, self.stop)
+                crew.preflight(self._check())
             self.workers = len(cluster.workers())
             self.progress.tell(f"{self.workers} workers; dashboard {cluster.dashboard_link}")
             with cluster.performance_report(self.options.performance_report):
