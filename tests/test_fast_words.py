@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 from us8k_batch.features.fast.kernels.entries import compile_object
 from us8k_batch.features.fast.kernels.unpack import unpacker
 from us8k_batch.features.fast.object_code import BROKEN, ObjectCode
-from us8k_batch.features.fast.words import pack
+from us8k_batch.features.fast.words import address_of, pack
 
 
 class Inner(NamedTuple):
@@ -82,6 +83,27 @@ def test_every_kind_of_value_arrives(functions: dict[str, Callable[..., int]]) -
     assert functions["cosines"](packed.address) == 23 + 400 + 30_000
     assert functions["write"](packed.address) == 5
     assert packed.values.bytes.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_what_is_refilled_arrives(functions: dict[str, Callable[..., int]]) -> None:
+    """Other values in the place of those that were packed, which is as long as it was."""
+    packed = pack(make_outer())
+    words, other = list(packed._words), np.array([7, 8, 9], dtype=np.uint8)
+    words[5:7] = address_of(other), len(other)
+    packed.refill(other, *words)
+    assert functions["write"](packed.address) == 3
+    assert other.tolist() == [8, 9, 10]
+    with pytest.raises(ValueError, match="2 words; expected 12, for i,<c8 2,f"):
+        packed.refill(other, 1, 2)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: memoryview(bytearray(data))])
+@pytest.mark.parametrize("first", [0, 3])
+def test_memory_is_found_whatever_holds_it(kind: Callable[[bytes], Any], first: int) -> None:
+    """Read-only or not, from its beginning or from a place in it."""
+    held = memoryview(kind(b"0123456789"))[first:]
+    assert ctypes.string_at(address_of(held), len(held)) == bytes(held)
+    assert ctypes.string_at(address_of(np.frombuffer(held, np.uint8)), len(held)) == bytes(held)
 
 
 def test_what_numba_would_raise(functions: dict[str, Callable[..., int]]) -> None:

@@ -160,6 +160,7 @@ class LocalObjects:
                 new.mkdir()
                 if new.parent == self.root or self.root.is_relative_to(new):  # of each shard's, there may be millions
                     self._made.append(new)
+        for new in reversed(missing):  # together, because the file system then writes once for all
             _sync_folder(new.parent)
 
 

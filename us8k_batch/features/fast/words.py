@@ -27,7 +27,7 @@ class Packed:
     """What was packed."""
     _words: Any
 
-    def refill(self, values: Any, *numbers: int) -> Packed:
+    def refill(self, values: Any, *numbers: int) -> None:
         """Pack other values of the same layout in place of these, at a quarter of the time.
 
         Parameters
@@ -46,7 +46,6 @@ class Packed:
             raise ValueError(f"{len(numbers)} words; expected {len(self._words)}, for {self.layout}")
         self._words[:] = array("q", numbers)
         self.values = values
-        return self
 
 
 def pack(values: Any) -> Packed:
