@@ -381,7 +381,7 @@ def test_a_snapshot_that_says_something_else_is_found(folder: Path, name: str) -
 
 def test_a_snapshot_of_another_pyarrow_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its id is a digest of bytes that the pyarrow which is here would write otherwise."""
-    monkeypatch.setattr("us8k_batch.store.verify_published.digest_publication", lambda *_: "0" * 64)
+    monkeypatch.setattr("us8k_batch.store.publish.digest_publication", lambda *_: "0" * 64)
     assert keys(verify(str(folder))) == [snapshot_key(1), snapshot_key(2), snapshot_key(3)]
     version = pa.__version__.encode()
     for number in (1, 2, 3):
