@@ -22,6 +22,16 @@ def test_small_clips_are_many_and_large_ones_two() -> None:
         assert len(line) == most
 
 
+def test_more_are_taken_when_as_many_fit_as_are_read_together() -> None:
+    """So that the child, which has others in hand, is told of them at once."""
+    line = Line()
+    taken = []
+    for _ in range(IN_HAND + 1):
+        taken.append(line.is_low())
+        line.append(Request(Wanted.FEATURES, b""))
+    assert taken == [n + AHEAD <= IN_HAND for n in range(IN_HAND + 1)]
+
+
 @given(st.lists(st.booleans(), max_size=60), st.sampled_from([0, 0xFFFF_FFFF - 20]))
 def test_no_two_in_hand_share_a_place(moves: list[bool], last: int) -> None:
     """Also where numbers begin anew, before a message could not carry them."""

@@ -207,7 +207,8 @@ class Decoder:
         self._serving = True
         try:
             while True:
-                while not at_end and line.has_room():
+                taking = line.is_low()
+                while taking and not at_end and line.has_room():
                     try:
                         data = next(source)
                     except StopIteration:
@@ -276,7 +277,7 @@ class Decoder:
         else:
             request.number = self._ahead.pop(0) if self._ahead else self._numbers.take()
         if self._child is not None:
-            self._child.send(request.wanted, request.number, request.data)
+            self._child.prepare(request.wanted, request.number, request.data)
 
     def _forget(self, request: Request) -> None:
         if not request.number:  # there was no child to send it to

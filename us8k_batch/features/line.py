@@ -31,6 +31,10 @@ class Request:
 class Line(deque[Request]):
     """Requests, the first of which is answered next."""
 
+    def is_low(self) -> bool:
+        """Tell whether it is time to take more clips: as many fit as are read together."""
+        return len(self) <= IN_HAND - AHEAD
+
     def has_room(self) -> bool:
         """Tell whether another clip may be taken: a third one only if those in hand are small together."""
         return len(self) < 2 or (len(self) < IN_HAND and sum(len(request.data) for request in self) < LARGE)

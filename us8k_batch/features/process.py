@@ -87,6 +87,7 @@ class ChildProcess:
         self._requests = self._process.stdin
         self._replies = self._process.stdout
         os.set_blocking(self._replies.fileno(), False)
+        self._unsent = b""
         self._answers = select.poll()
         self._answers.register(self._replies, select.POLLIN)
 
@@ -152,14 +153,16 @@ class ChildProcess:
         """Return how long the child says that the clip of a request is, in seconds; 0 if it did not say."""
         return self._sources.promised(number)
 
-    def send(self, wanted: Wanted, number: int, data: FileBytes) -> None:
-        """Send a request; at most `handover.PLACES` may be unanswered, so that the pipe always has room for it."""
+    def prepare(self, wanted: Wanted, number: int, data: FileBytes) -> None:
+        """Prepare a request, which `receive` sends together with others that wait: the child is woken once for all.
+
+        At most `handover.PLACES` may be unanswered, so that the pipe always has room for them.
+        """
         self._sources.lay(number, data)
-        with contextlib.suppress(BrokenPipeError):  # receiving tells the rest
-            os.write(self._requests.fileno(), PREFIX.pack(wanted, number, len(data)))
+        self._unsent += PREFIX.pack(wanted, number, len(data))
 
     def receive(self, number: int, allowance: Allowance) -> tuple[Told, bytearray]:
-        """Wait for the reply to a request.
+        """Send all requests that were prepared, and wait for the reply to one of them.
 
         Raises
         ------
@@ -168,6 +171,10 @@ class ChildProcess:
         ChildSilentError
             If the allowance is used up.
         """
+        if self._unsent:
+            with contextlib.suppress(BrokenPipeError):  # waiting tells the rest
+                os.write(self._requests.fileno(), self._unsent)
+            self._unsent = b""
         self._wait(allowance)  # a read that came too early would cost an exception, for every clip
         try:
             told, length = unpack_prefix(self._read(PREFIX.size, allowance), number, self._limits)
