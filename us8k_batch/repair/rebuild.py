@@ -16,6 +16,7 @@ from us8k_batch.features.pooling import pool
 from us8k_batch.objects import Objects
 from us8k_batch.repair.recompute import Recompute
 from us8k_batch.repair.recorded import Recorded
+from us8k_batch.repair.records import with_digest
 from us8k_batch.repair.salvage import salvage
 from us8k_batch.store import parquet
 from us8k_batch.store.commits import ClipResult, digest_frames, make_commit, read_commit
@@ -56,7 +57,7 @@ def rebuild(objects: Objects, info: StoreInfo, recorded: Recorded, recompute: Re
     }
     made: dict[str, bytes] = {}
     for key in damaged:
-        right = next((data for data in candidates[key] if _sha256(data) == wanted[key]), None)
+        right = with_digest(candidates[key], wanted[key])
         if right is None:
             return f"{key}: the libraries that are here make other bytes of the same results"
         made[key] = right

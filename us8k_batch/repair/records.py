@@ -97,7 +97,7 @@ def mend_plan(
     """
     for table in _planned(objects, info, record, snapshots):
         with contextlib.suppress(pa.ArrowException, ValueError):
-            found = _with_digest(parquet.encodings(table.cast(PLAN_SCHEMA), record.to_dict()), digest)
+            found = with_digest(parquet.encodings(table.cast(PLAN_SCHEMA), record.to_dict()), digest)
             if found is not None:
                 return found
     return None
@@ -111,7 +111,7 @@ def mend_abandonment(
     with contextlib.suppress(DamageError, ObjectNotFoundError):
         reasons.append(str(parquet.read_metadata(objects, commit_key(shard)).get("reason")))
     made = (parquet.encodings(*make_abandonment(info, shard, reason)) for reason in reasons)
-    return _with_digest(itertools.chain.from_iterable(made), digest)
+    return with_digest(itertools.chain.from_iterable(made), digest)
 
 
 def _described(objects: Objects) -> Iterator[StoreInfo]:
@@ -162,5 +162,6 @@ def _planned(
             return
 
 
-def _with_digest(candidates: Iterable[bytes], digest: str) -> bytes | None:
+def with_digest(candidates: Iterable[bytes], digest: str) -> bytes | None:
+    """Return the first of some bytes that have this hex sha256; None if none have."""
     return next((data for data in candidates if hashlib.sha256(data).hexdigest() == digest), None)
