@@ -36,6 +36,9 @@ from us8k_batch.store.timings import timings
 PARTS = 4
 """Of the loop in a round, each followed by one of our jobs."""
 
+OUTSIDE = ("start", "decode", "encode", "hold", "idle")
+"""Stages of a worker and its child outside of reading, hashing and the kernel; ``wait`` is for the child."""
+
 
 class Silent:
     """Tells nobody anything."""
@@ -138,6 +141,9 @@ def main() -> None:
         assert measured is not None
         for row in measured["stages"]:
             print(f"  {row['stage']:<9}{row['where']:<8}{row['ms_per_clip']:8.3f} ms/clip{row['share']:8.1%}")
+        stages = {row["stage"]: row["ms_per_clip"] for row in measured["stages"]}
+        outside = sum(stages[stage] for stage in OUTSIDE)
+        print(f"  {', '.join(OUTSIDE)}: {outside:.3f} ms, {outside / stages['compute']:.2f} of the kernel's")
         print("  phases: " + ", ".join(f"{phase} {spent:.2f} s" for phase, spent in measured["phases"].items()))
         keep(
             "job",
@@ -148,6 +154,7 @@ def main() -> None:
                 "loop": [1e3 * s / given.clips for s in loop],
                 "start": [our_start, loop_start],
                 "worst": worst,
+                "outside": [list(OUTSIDE), outside],
                 **measured,
             },
         )

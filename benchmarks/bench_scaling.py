@@ -28,12 +28,14 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.objects import open_objects
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options
-from us8k_batch.shard_task import Job, ShardTask, Workshop, extract_shard
+from us8k_batch.shard_task import Job, ShardReport, ShardTask, extract_shard
 from us8k_batch.store.layout import create_info, new_info
 from us8k_batch.store.timings import timings
+from us8k_batch.workshop import Workshop
 
 LENGTHS = (1, 4, 15, 60, 240, 600)
 """Seconds of a clip."""
+SILENT = Silent()
 COUNTS = (500, 1000, 2000, 4000, 8000)
 """Clips of a dataset."""
 
@@ -76,7 +78,7 @@ class Cluster:
             for process in (worker, *worker.children(recursive=True)):
                 _keep_on(process, self._all[:cores])
 
-    def run(self, manifest: Path) -> float:
+    def run(self, manifest: Path, progress: Silent = SILENT) -> float:
         """Return the seconds from submit to published snapshot."""
         from us8k_batch.cluster.where import Where
         from us8k_batch.settings import load_settings
@@ -90,7 +92,7 @@ class Cluster:
         )
         _keep_on(psutil.Process(), self._client_cores)
         start = time.perf_counter()
-        assert extract(options, Silent()).exit_status == 0
+        assert extract(options, progress).exit_status == 0
         seconds = time.perf_counter() - start
         _keep_on(psutil.Process(), self._all)
         return seconds
@@ -100,6 +102,10 @@ class Cluster:
         measured = timings(str(self._folder / str(self._runs)))
         assert measured is not None
         return float(measured["clips_per_second"])
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Return what the first worker's process and its child hold, in MB."""
+        return memory_mb(psutil.Process(next(iter(self._cluster.workers.values())).pid))
 
     def close(self) -> None:
         """Stop the workers."""
@@ -115,15 +121,15 @@ def _keep_on(process: psutil.Process, cores: list[int]) -> None:
 
 def bench_workers(folder: Path) -> None:
     """Two workers against one, which has both cores or only one of them."""
-    manifest = make_dataset(folder / "clips", 1024, 4)
+    manifest, warm = make_dataset(folder / "clips", 4096, 4), make_dataset(folder / "warm", 512, 4)
     sides = {
-        "1 on one core": Cluster(1, folder / "a", manifest, 1),
-        "1, and the client, on one core": Cluster(1, folder / "b", manifest, 1, with_client=True),
-        "1 on two cores": Cluster(1, folder / "c", manifest),
-        "2 on two cores": Cluster(2, folder / "d", manifest),
+        "1 on one core": Cluster(1, folder / "a", warm, 1),
+        "1, and the client, on one core": Cluster(1, folder / "b", warm, 1, with_client=True),
+        "1 on two cores": Cluster(1, folder / "c", warm),
+        "2 on two cores": Cluster(2, folder / "d", warm),
     }
     rates: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(9):
+    for _ in range(7):
         for side, cluster in sides.items():
             cluster.run(manifest)
             rates[side].append(cluster.rate())
@@ -161,10 +167,10 @@ def task_of(folder: Path, name: str, seconds: float, shard: int, per_shard: int 
     return ShardTask(job, shard, clips)
 
 
-def memory_mb() -> tuple[float, float]:
-    """Return what the worker's process and its child hold, in MB."""
-    me = psutil.Process()
-    return tuple(sum(p.memory_info().rss for p in group) / 1e6 for group in ([me], me.children(recursive=True)))
+def memory_mb(worker: psutil.Process) -> tuple[float, float]:
+    """Return what a worker's process and its child hold, in MB."""
+    groups = ([worker], worker.children(recursive=True))
+    return tuple(sum(p.memory_info().rss for p in group) / 1e6 for group in groups)
 
 
 def bench_length(folder: Path) -> None:
@@ -184,7 +190,7 @@ def bench_length(folder: Path) -> None:
             report = extract_shard(workshop, task)
             taken.append(time.perf_counter() - start)
             assert report.n_extracted == len(task.clips)
-        worker, child = memory_mb()
+        worker, child = memory_mb(psutil.Process())
         workshop.close()
         per_second = 1e3 * min(taken) / per_shard / seconds
         rows.append({"seconds": seconds, "ms_per_second": per_second, "worker_mb": worker, "child_mb": child})
@@ -194,21 +200,29 @@ def bench_length(folder: Path) -> None:
     keep("scaling-length", {"rows": rows})
 
 
+class Weigher(Silent):
+    """Weighs a worker every 5,000 clips of a run."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._done = cluster, 0
+        self.rows: list[dict[str, float]] = []
+
+    def advance(self, report: ShardReport) -> None:
+        """Count a shard."""
+        before, self._done = self._done, self._done + report.n_extracted
+        if not before or self._done // 5000 > before // 5000:
+            worker, child = self._cluster.memory_mb()
+            self.rows.append({"clips": self._done, "worker_mb": worker, "child_mb": child})
+            print(f"{self._done:6d} clips: worker {worker:.1f} MB, child {child:.1f} MB", flush=True)
+
+
 def bench_memory(folder: Path, clips: int) -> None:
     """Very many clips in one worker: its memory and its child's must not grow."""
-    soundfile.write(folder / "short.wav", make_sound(np.random.default_rng(0), 44100, 2)[:4410], 44100)
-    workshop, rows, done = Workshop(), [], 0
-    shard = 0
-    while done < clips:
-        report = extract_shard(workshop, task_of(folder, "short.wav", 0.1, shard))
-        assert report.n_failed == 0
-        done, shard = done + report.n_extracted, shard + 1
-        if shard == 8 or done // 5000 > (done - report.n_extracted) // 5000:
-            worker, child = memory_mb()
-            rows.append({"clips": done, "worker_mb": worker, "child_mb": child})
-            print(f"{done:6d} clips: worker {worker:.1f} MB, child {child:.1f} MB", flush=True)
-    workshop.close()
-    keep("scaling-memory", {"rows": rows})
+    cluster = Cluster(1, folder, make_dataset(folder / "warm", 1024, 0.1))
+    weigher = Weigher(cluster)
+    cluster.run(make_dataset(folder / "clips", clips, 0.1), weigher)
+    cluster.close()
+    keep("scaling-memory", {"rows": weigher.rows})
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from us8k_batch.store.timings import MEANWHILE
+
 HERE = Path(__file__).parent
 MEASURED = HERE / "measured"
 PACKAGES = ("numpy", "scipy", "numba", "librosa", "soxr", "soundfile", "resampy", "zarr", "pyarrow", "dask", "joblib")
@@ -101,15 +103,18 @@ def job(values: dict[str, Any]) -> list[str]:
     ]
     stages = [[r["stage"], r["where"], f"{r['ms_per_clip']:.3f}", f"{r['share']:.1%}"] for r in values["stages"]]
     _picture_of_stages(values["stages"])
-    start = values["start"]
+    start, (outside, spent) = values["start"], values["outside"]
+    kernel = next(stage["ms_per_clip"] for stage in values["stages"] if stage["stage"] == "compute")
     return [
         f"## The whole job: {values['clips']} clips of 4 s, 44.1 kHz stereo, {values['workers']} processes", "",
         f"`python benchmarks/bench_job.py`. The largest difference of any MFCC value is {values['worst']:.1g}.", "",
         *table("side | ms a clip | from, to | times ours", rows),
         f"Start of the workers and a first small job: {start[0]:.1f} s, joblib's {start[1]:.1f} s.", "",
-        "Where the time of a worker goes; decoding and computing pass in its child meanwhile:", "",
+        f"Where the time of a worker goes. {MEANWHILE}", "",
         "![Time a clip by stage](breakdown.svg)", "",
         *table("stage | of the | ms a clip | share of the worker's time", stages),
+        f"Outside of reading, hashing and the kernel ({', '.join(outside)}): {spent:.2f} ms a clip, "
+        f"{spent / kernel:.2f} of the kernel's.", "",
     ]  # fmt: skip
 
 
@@ -166,13 +171,18 @@ def _picture_of_stages(stages: list[dict[str, Any]]) -> None:
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(7, 3))
     names = [f"{stage['stage']} ({stage['where']})" for stage in stages]
-    colours = [ORANGE if s["where"] == "child" else GREY if s["stage"] in ("wait", "idle") else BLUE for s in stages]
+    colours = [ORANGE if stage["where"] == "child" else GREY if _costs_nothing(stage) else BLUE for stage in stages]
     bars = axes.barh(names, [stage["ms_per_clip"] for stage in stages], color=colours)
     axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("ms a clip")
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, "breakdown.svg")
+
+
+def _costs_nothing(stage: dict[str, Any]) -> bool:
+    """Tell whether a stage is a wait, or passes beside others."""
+    return stage["stage"] in ("wait", "hold", "idle") or stage["where"] == "beside"
 
 
 def _picture_of_scaling(clips: Any, length: Any, memory: Any) -> None:

@@ -32,6 +32,13 @@ def wait_until(happened: Callable[[], object], what: str, *, patience: float = P
         pause.wait(0.005)
 
 
+def wait_until_idle(address: str) -> None:
+    """Wait until no worker has a task in hand, not even one that nobody wants any more."""
+    in_hand = lambda dask_worker: len(dask_worker.state.all_running_tasks)  # noqa: E731  # shipped by value
+    with Client(address, set_as_default=False) as client:
+        wait_until(lambda: not any(client.run(in_hand).values()), "the workers to end their tasks")
+
+
 def make_settings(**values: object) -> Settings:
     """Make settings for tests: the defaults, with a shorter wait for workers."""
     return load_settings({"worker_deadline": 30, **values})

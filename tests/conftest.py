@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from clusters import HandStarted
     from runs import Runner
 
-    from us8k_batch.shard_task import Job, Workshop
+    from us8k_batch.shard_task import Job
+    from us8k_batch.workshop import Workshop
 
 settings.register_profile(
     "us8k",
@@ -143,7 +144,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Workshop]:
     """Keep one decoder of this process for all tests, as a worker does."""
-    from us8k_batch.shard_task import Workshop
+    from us8k_batch.workshop import Workshop
 
     workshop = Workshop()
     yield workshop

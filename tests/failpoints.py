@@ -38,7 +38,7 @@ from us8k_batch.run import session
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options
 from us8k_batch.settings import load_settings
-from us8k_batch.shard_task import Job, Workshop
+from us8k_batch.workshop import Needs, Workshop
 
 Deed = Callable[[Callable[[], Any]], Any]
 """Called in place of a step, with what takes it."""
@@ -220,9 +220,9 @@ class Bench(Workshop):
         self.decoded = 0
         self._engine: Engine | None = None
 
-    def decoder(self, job: Job) -> Any:
-        """Return a decoder without a child; there is only one job."""
-        self._engine = self._engine or make_engine(job.info.config, job.engine)
+    def make_decoder(self, needs: Needs) -> Any:
+        """Make a decoder without a child; there is only one job."""
+        self._engine = make_engine(needs.config, needs.engine)
         return self
 
     def start(self) -> None:

@@ -19,7 +19,7 @@ from us8k_batch.repair.repair import Repaired, mend_until_sound
 from us8k_batch.run import session
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Summary
-from us8k_batch.shard_task import Workshop
+from us8k_batch.workshop import Workshop
 
 
 class FromContents:

@@ -12,7 +12,8 @@ from shard_tasks import task
 
 from us8k_batch.errands import any_readable, hash_clips, longest_clip
 from us8k_batch.features.fast.sha256 import LARGE
-from us8k_batch.shard_task import Job, Workshop
+from us8k_batch.shard_task import Job
+from us8k_batch.workshop import Workshop
 
 
 def test_hashing_gives_each_clip_its_digest_or_nothing(workshop: Workshop, job: Job, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import make_audio, write_audio
+from failpoints import Bench
 from shard_tasks import CONFIG, LIMIT, make_job, task
 from stores import files
 
-from us8k_batch.features.engine import make_engine
+from us8k_batch.errors import Failure
+from us8k_batch.features.audio import FileBytes
+from us8k_batch.features.engine import Features, make_engine
 from us8k_batch.objects import open_objects
-from us8k_batch.shard_task import (
-    Job,
-    ShardReport,
-    Workshop,
-    extract_shard,
-)
-from us8k_batch.store.commits import Outcome, abandon_shard, digest_frames, read_commit
+from us8k_batch.shard_task import Job, ShardReport, extract_shard
+from us8k_batch.store.commits import Outcome, abandon_shard, digest_frames, read_commit, read_outcome
 from us8k_batch.store.layout import shard_key
 from us8k_batch.store.shards import decode_shard
+from us8k_batch.workshop import Workshop
 
 
 def committed(job: Job, shard: int = 0) -> list[dict[str, Any]]:
@@ -197,17 +198,37 @@ def test_a_full_disk_is_reported_and_leaves_nothing_half_done(workshop: Workshop
     assert extract_shard(workshop, task(job, "a.wav")).outcome is Outcome.COMMITTED
 
 
-def test_a_decoder_is_kept_for_jobs_that_need_the_same_and_replaced_for_others(job: Job, tmp_path: Path) -> None:
-    """Another store costs no new child; another limit does, and the old child ends."""
-    workshop = Workshop()
-    first = workshop.decoder(job)
-    first.start()
-    other = make_job(tmp_path / "other", job.root)
-    assert workshop.decoder(other) is first
-    second = workshop.decoder(make_job(tmp_path, job.root, clip_seconds=3.0))
-    assert second is not first
-    assert first.pid is None
-    workshop.close()
+def test_a_shard_is_written_beside_the_next_one_and_no_more_than_one(job: Job, tmp_path: Path) -> None:
+    """The next shard is computed meanwhile; it steps aside when the one before is committed, not earlier."""
+    for i in range(2):
+        write_audio(tmp_path / f"data/{i}.wav", seed=i)
+    bench, objects = Bench(), open_objects(job.store)
+    computed, stepped, committed_first = threading.Event(), threading.Event(), []
+
+    def compute(clips: Iterable[FileBytes], extract_many: Any = bench.extract_many) -> Iterator[Features | Failure]:
+        yield from extract_many(clips)
+        if bench.decoded == 2:
+            computed.set()
+
+    def next_shard() -> None:
+        extract_shard(bench, task(job, "1.wav", shard=1))
+
+    second = threading.Thread(target=next_shard)
+
+    def step_aside() -> None:
+        if threading.current_thread() is second:
+            committed_first.append(read_outcome(objects, 0))
+            stepped.set()
+            return
+        second.start()
+        assert computed.wait(30)
+        assert not stepped.wait(0.2)
+
+    bench.extract_many, bench.step_aside = compute, step_aside  # type: ignore[method-assign]
+    assert extract_shard(bench, task(job, "0.wav")).outcome is Outcome.COMMITTED
+    second.join(30)
+    assert committed_first == [Outcome.COMMITTED]
+    assert read_outcome(objects, 1) is Outcome.COMMITTED
 
 
 def test_a_report_is_small(workshop: Workshop, job: Job, tmp_path: Path) -> None:

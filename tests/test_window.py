@@ -13,7 +13,7 @@ from pathlib import Path
 import dask.config
 import pytest
 from clusters import HandStarted, make_settings, wait_until
-from window_tasks import Bench, Work, answer, complain, die
+from window_tasks import Bench, Work, answer, answer_aside, complain, die
 
 from us8k_batch.cluster.connect import connect
 from us8k_batch.cluster.where import Where
@@ -90,6 +90,24 @@ def test_every_payload_is_answered_once_though_a_worker_is_killed(hand: HandStar
             if len(answers) == 5:
                 hand.workers[0].kill()
     assert sorted(answers) == list(range(30))
+
+
+def test_a_task_that_steps_aside_lets_the_next_one_begin(hand: HandStarted, tmp_path: Path) -> None:
+    """Workers of one thread: while tasks end beside it the next ones run; all are answered, though a worker dies."""
+    answers: list[int] = []
+    with connected(hand) as cluster:
+
+        def work() -> None:
+            payloads = iter(works(tmp_path, 12, wait_for="go"))
+            answers.extend(n for _, n in cluster.run("aside", answer_aside, payloads))
+
+        run = threading.Thread(target=work)
+        run.start()
+        wait_until(lambda: len(begun(tmp_path)) == 6, "the whole window")
+        hand.workers[0].kill()
+        (tmp_path / "go").touch()
+        run.join(60)
+    assert sorted(answers) == list(range(12))
 
 
 def test_work_goes_on_when_all_workers_were_killed_and_others_come(hand: HandStarted, tmp_path: Path) -> None:

@@ -32,11 +32,11 @@ from us8k_batch.run import prepare, session
 from us8k_batch.run.extract import extract
 from us8k_batch.run.options import Options, Summary
 from us8k_batch.settings import load_settings
-from us8k_batch.shard_task import Job, Workshop
 from us8k_batch.store.commits import digest_frames
 from us8k_batch.store.compact import compact
 from us8k_batch.store.reader import open_store
 from us8k_batch.store.verify import verify
+from us8k_batch.workshop import Needs, Workshop
 
 IDS = ("a", "b", "c", "d", "e")
 WORDS = ("one", "two", "three", "bad 1", "bad 2", "bad one")
@@ -103,8 +103,8 @@ def _watched(use: str, call: Callable[..., Any]) -> Callable[..., Any]:
 class TinyBench(Workshop):
     """A workshop that makes numbers up from the words in a file."""
 
-    def decoder(self, job: Job) -> Any:  # noqa: ARG002
-        """Return a decoder of words."""
+    def make_decoder(self, needs: Needs) -> Any:  # noqa: ARG002
+        """Make a decoder of words."""
         return self
 
     def start(self) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 
 class Bench:
     """A workshop: notes in a folder what becomes of it."""
+
+    def __init__(self, step_aside: Callable[[], None]) -> None:
+        self.step_aside = step_aside
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -37,6 +41,12 @@ def answer(bench: Bench, work: Work) -> int:
     while work.wait_for and not (Path(work.folder) / work.wait_for).exists():
         pause.wait(0.01)
     return work.number
+
+
+def answer_aside(bench: Bench, work: Work) -> int:
+    """Give the thread to the next task, then answer when the file is there."""
+    bench.step_aside()
+    return answer(bench, work)
 
 
 def die(bench: Bench, work: Work) -> int:

@@ -9,7 +9,8 @@ from us8k_batch.catalog.source import open_source
 from us8k_batch.errors import ClipError, Failure, StorageError
 from us8k_batch.features.fast.sha256 import LARGE
 from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
-from us8k_batch.shard_task import ShardTask, Workshop
+from us8k_batch.shard_task import ShardTask
+from us8k_batch.workshop import Workshop
 
 
 def hash_clips(workshop: Workshop, task: ShardTask) -> list[tuple[str, str]]:
@@ -57,7 +58,8 @@ def longest_clip(workshop: Workshop, task: ShardTask) -> float:
             head, size = source.read_head(path, HEAD_BYTES)
             seconds = wav_seconds(head, size)
             if seconds is None:
-                header = workshop.decoder(task.job).read_header(source.read(path, task.job.source_bytes))
+                with workshop.bench(task.job.needs) as bench:
+                    header = bench.decoder.read_header(source.read(path, task.job.source_bytes))
                 seconds = 0.0 if isinstance(header, Failure) else header.duration
         except (ClipError, StorageError):
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -16,14 +15,13 @@ from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedErro
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
 from us8k_batch.features.decoder import ChildStart, Decoder
 from us8k_batch.features.engine import Features
-from us8k_batch.features.fast.library import Library, find_library
-from us8k_batch.features.fast.sha256 import LARGE, Hasher, can_be_trusted
+from us8k_batch.features.fast.sha256 import LARGE, Hasher
 from us8k_batch.features.line import AHEAD
-from us8k_batch.heap import keep_freed_memory
 from us8k_batch.objects import Objects, open_objects
-from us8k_batch.store.commits import ClipResult, Outcome, commit_shard, read_commit
+from us8k_batch.store.commits import ClipResult, Encoded, Outcome, create_commit, encode_results, read_commit
 from us8k_batch.store.layout import StoreInfo
 from us8k_batch.timing import timed
+from us8k_batch.workshop import Needs, Workshop
 
 UNANSWERED = 3
 """Clips of a shard whose storage did not answer, before any did, after which the shard is left for later."""
@@ -47,6 +45,11 @@ class Job:
     """Time that one clip may take beside its own duration, in seconds."""
     source_bytes: int
     """Largest source that is read into memory, in bytes."""
+
+    @property
+    def needs(self) -> Needs:
+        """What a decoder is made for."""
+        return Needs(self.info.config, self.engine, self.clip_memory, self.clip_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,54 +84,8 @@ class ShardReport:
     starts: list[ChildStart] = field(default_factory=list)
     """Decoder children that were started for it, or before it."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time by stage, in seconds; ``decode`` and ``compute`` are the child's, the others the worker's own."""
-
-
-class Workshop:
-    """What a worker keeps between tasks: a decoder per thread, and connections."""
-
-    def __init__(self) -> None:
-        keep_freed_memory()
-        self._decoders: dict[int, tuple[tuple[object, ...], Decoder]] = {}
-        self._lock = threading.Lock()
-        self._library: Library | None = None
-        self.fit_for: deque[object] = deque(maxlen=8)
-        """What this worker was found fit for, the last of it; so that it is not inspected before every task."""
-
-    def decoder(self, job: Job) -> Decoder:
-        """Return this thread's decoder; it is started anew when another job needs another one."""
-        thread = threading.get_ident()
-        needs = (job.info.config, job.engine, job.clip_memory, job.clip_seconds)
-        with self._lock:
-            kept = self._decoders.get(thread)
-        if kept is not None and kept[0] == needs:
-            return kept[1]
-        if kept is not None:
-            kept[1].close()
-        decoder = Decoder(
-            job.info.config,
-            job.engine,
-            memory_bytes=job.clip_memory,
-            deadline_seconds=job.clip_seconds,
-        )
-        with self._lock:
-            self._decoders[thread] = (needs, decoder)
-        return decoder
-
-    def hasher(self) -> Hasher:
-        """Make what hashes clips; by the kernels once a decoder of this machine has compiled them."""
-        with self._lock:
-            if self._library is None:
-                found = find_library()
-                self._library = found if found is not None and can_be_trusted(found) else None
-            return Hasher(self._library)
-
-    def close(self) -> None:
-        """Stop all decoders."""
-        with self._lock:
-            decoders, self._decoders = list(self._decoders.values()), {}
-        for _, decoder in decoders:
-            decoder.close()
+    """Time by stage, in seconds; ``decode`` and ``compute`` are the child's, the others the worker's own, of which
+    ``write`` and ``commit`` pass beside the next shard's."""
 
 
 def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
@@ -152,10 +109,28 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
     if done_before is not None:
         return done_before
     report = ShardReport(task.shard)
-    decoder = workshop.decoder(job)
-    with timed(report.seconds, "start"):
-        decoder.start()
-        hasher = workshop.hasher()
+    with workshop.bench(job.needs) as bench:
+        with timed(report.seconds, "start"):
+            bench.decoder.start()
+            hasher = workshop.hasher()
+        encoded = _compute(task, report, bench.decoder, hasher)
+        if encoded is None:
+            return report
+        with timed(report.seconds, "hold"):
+            bench.behind.acquire()
+    try:
+        # The next shard is read and computed while this one is written: to a disk that syncs, or a bucket far away.
+        workshop.step_aside()
+        report.outcome = create_commit(objects, job.info, task.shard, encoded, report.seconds)
+    except (StorageError, OSError) as error:
+        report.message = f"{job.store}: shard {task.shard} cannot be written ({error})"
+    finally:
+        bench.behind.release()
+    return report
+
+
+def _compute(task: ShardTask, report: ShardReport, decoder: Decoder, hasher: Hasher) -> Encoded | None:
+    """Read, hash, decode and encode a shard's clips; None if the shard is to be left, and the report says why."""
     reading = _Reading(task, report, decoder, hasher)
     results: list[ClipResult] = []
     extracted = decoder.extract_many(reading.sources())
@@ -170,14 +145,11 @@ def extract_shard(workshop: Workshop, task: ShardTask) -> ShardReport:
     if not (reading.answered or task.record_unreadable):
         report.unreadable = True
         report.message = reading.trouble
-        return report
+        return None
     for result in results:
         _count(report, result)
-    try:
-        report.outcome = commit_shard(objects, job.info, task.shard, results, report.seconds, hasher.digests)
-    except (StorageError, OSError) as error:
-        report.message = f"{job.store}: shard {task.shard} cannot be written ({error})"
-    return report
+    with timed(report.seconds, "encode"):
+        return encode_results(task.job.info, task.shard, results, hasher.digests)
 
 
 def _committed_before(objects: Objects, task: ShardTask) -> ShardReport | None:

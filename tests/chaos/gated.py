@@ -22,7 +22,7 @@ def dask_setup(_: Any) -> None:
     """Put the gate into this worker."""
     from us8k_batch import shard_task
 
-    commit, file = shard_task.commit_shard, Path(os.environ[GATE])
+    commit, file = shard_task.create_commit, Path(os.environ[GATE])
 
     @functools.wraps(commit)
     def gated(objects: Any, *arguments: Any, **options: Any) -> Any:
@@ -31,4 +31,4 @@ def dask_setup(_: Any) -> None:
             pause.wait(0.1)
         return commit(objects, *arguments, **options)
 
-    shard_task.commit_shard = gated
+    shard_task.create_commit = gated

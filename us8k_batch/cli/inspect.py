@@ -160,6 +160,8 @@ def _status_text(found: dict[str, Any]) -> str:
 
 
 def _timings_text(found: dict[str, Any] | None) -> str:
+    from us8k_batch.store.timings import MEANWHILE
+
     if found is None:
         return "timings: no run has extracted anything yet"
     lines = [
@@ -171,6 +173,7 @@ def _timings_text(found: dict[str, Any] | None) -> str:
         f"{row['stage']:<10}{row['where']:<8}{row['ms_per_clip']:>9.3f}{row['share']:>8.1%}"
         for row in found["stages"]
     )
+    lines.append(MEANWHILE)
     lines.append("phases: " + ", ".join(f"{phase} {spent:.1f} s" for phase, spent in found["phases"].items()))
     if found["warm_up"]:
         lines.append(_warm_up_text(found["warm_up"]))

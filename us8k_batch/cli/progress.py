@@ -20,9 +20,9 @@ WIDE = 140
 """Columns of a terminal that has room for the stages too."""
 _STAGES = {
     "start": "starting", "read": "reading", "sha256": "hashing", "wait": "computing", "encode": "encoding",
-    "write": "writing", "commit": "committing",
+    "hold": "held up by the store", "write": "writing", "commit": "committing",
 }  # fmt: skip
-"""A worker's stages, one after the other; it waits while its child computes."""
+"""A worker's stages; it waits while its child computes, and writes beside the next shard's."""
 
 
 class TerminalProgress:

@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from distributed import Client, LocalCluster, Security
 from us8k_batch.cluster.spec import STARTED, interrupts_ignored, read_spec, started
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster
-from us8k_batch.cluster.workshop import Workshop
+from us8k_batch.cluster.workshop import MakeWorkshop
 from us8k_batch.errors import RequestError
 from us8k_batch.settings import Settings
 
 
 @contextlib.contextmanager
-def connect(where: Where, settings: Settings, make: Callable[[], Workshop]) -> Iterator[Cluster]:
+def connect(where: Where, settings: Settings, make: MakeWorkshop) -> Iterator[Cluster]:
     """Find or start the cluster, and give every worker a workshop; stop it afterwards if it was started.
 
     Raises

@@ -19,7 +19,7 @@ from distributed import Client, KilledWorker
 
 from us8k_batch.cluster.report import performance_report
 from us8k_batch.cluster.workshop import (
-    Workshop,
+    MakeWorkshop,
     WorkshopMissingError,
     WorkshopPlugin,
     call_in_loop,
@@ -53,7 +53,7 @@ class _Task(Generic[Payload]):
 class Cluster:
     """A connection to a cluster whose workers have a workshop."""
 
-    def __init__(self, client: Client, settings: Settings, make: Callable[[], Workshop], local: bool) -> None:
+    def __init__(self, client: Client, settings: Settings, make: MakeWorkshop, local: bool) -> None:
         """Give every worker a workshop.
 
         Raises

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from distributed import WorkerPlugin, get_worker
+from distributed import WorkerPlugin, get_worker, secede
 
 from us8k_batch.errors import JobError
 
@@ -21,19 +21,23 @@ class Workshop(Protocol):
         """Give everything back."""
 
 
+MakeWorkshop = Callable[[Callable[[], None]], Workshop]
+"""Makes a workshop; is told how a task gives its thread to the next one, to be finished beside it."""
+
+
 class WorkshopPlugin(WorkerPlugin):  # type: ignore[misc]
     """Gives every worker a workshop, which tasks find by name."""
 
     name = PLUGIN
     idempotent = True  # a second run on the same workers uses the same workshop
 
-    def __init__(self, make: Callable[[], Workshop], interruptible: bool) -> None:
+    def __init__(self, make: MakeWorkshop, interruptible: bool) -> None:
         self._make = make
         self._interruptible = interruptible
 
     def setup(self, worker: Any) -> None:  # noqa: ARG002  # the signature is Dask's
         """Make the workshop; keep a local worker from dying of the Ctrl-C that is meant for the run."""
-        self.workshop = self._make()
+        self.workshop = self._make(secede)
         if not self._interruptible and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -113,7 +113,7 @@ class _Service:
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends; a hung child never sees EOF."""
+    """Have the kernel kill this process when its parent's starting thread ends; a hung child never sees EOF."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before prctl

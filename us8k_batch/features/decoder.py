@@ -41,8 +41,7 @@ class ChildStart:
 class Decoder:
     """An engine in a child process, which lives from clip to clip; for one thread at a time.
 
-    The kernel ends the child when the thread that started it ends. A child that is lost in between is replaced
-    without a word.
+    The kernel ends the child when this process ends. A child that is lost in between is replaced without a word.
     """
 
     def __init__(

@@ -9,8 +9,11 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from us8k_batch.errors import JobError
@@ -72,6 +75,7 @@ class ChildProcess:
 
     def __init__(self, program: Sequence[str], settings: Mapping[str, Any], limits: Limits) -> None:
         self._limits = limits
+        self._released = threading.Event()
         self._sources = Outgoing()
         descriptors = self._sources.descriptors
         told = json.dumps({**settings, "parent": os.getpid(), "sources": descriptors})
@@ -94,7 +98,8 @@ class ChildProcess:
     def _start(self, command: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
         # Not multiprocessing: it refuses to start a process in a Dask worker, which is daemonic. A process group
         # of its own, so that Ctrl-C in a terminal does not reach the child before it can ignore it.
-        return subprocess.Popen(
+        start = partial(
+            subprocess.Popen,
             list(command),
             bufsize=0,
             stdin=subprocess.PIPE,
@@ -104,6 +109,10 @@ class ChildProcess:
             pass_fds=descriptors,
             process_group=0,
         )
+        started: Future[subprocess.Popen[bytes]] = Future()
+        # The kernel ends a child with the thread that started it, and the caller's may end after its task.
+        threading.Thread(target=_start_and_stay, args=(start, started, self._released), daemon=True).start()
+        return started.result()
 
     @property
     def pid(self) -> int:
@@ -194,6 +203,7 @@ class ChildProcess:
         self._replies.close()
         self._said.close()
         self._sources.close()
+        self._released.set()
 
     def _read(self, length: int, allowance: Allowance) -> bytearray:
         data = bytearray(length)
@@ -229,3 +239,15 @@ class ChildProcess:
         size = self._said.seek(0, os.SEEK_END)
         self._said.seek(max(0, size - _TAIL_BYTES))
         return self._said.read().decode(errors="replace").strip()
+
+
+def _start_and_stay(
+    start: Callable[[], subprocess.Popen[bytes]], started: Future[subprocess.Popen[bytes]], released: threading.Event
+) -> None:
+    """Start a process in this thread, which lasts until the process is done with."""
+    try:
+        started.set_result(start())
+    except BaseException as error:
+        started.set_exception(error)
+    else:
+        released.wait()

@@ -16,7 +16,7 @@ from us8k_batch.reporting.projection import class_means, clip_map
 from us8k_batch.reporting.store_facts import Found, StoreFacts, store_facts
 from us8k_batch.store.reader import Store, open_store
 from us8k_batch.store.status import status
-from us8k_batch.store.timings import timings
+from us8k_batch.store.timings import MEANWHILE, timings
 
 MOST_CLASSES, MOST_FOLDS = 100, 40
 """Rows and columns of the table of clips; more are not shown, and it says so."""
@@ -252,6 +252,6 @@ def _timings(path: str) -> Iterator[Markup | str]:
         ((one["stage"], one["where"], one["ms_per_clip"], percent(one["share"])) for one in measured["stages"]),
         caption=f"Where the time of run {measured['run_id']} went",
     )
-    yield "Stages of the decoder child pass while the worker reads, hashes and waits."
+    yield MEANWHILE
     phases = ((phase, Number(f"{spent:,.1f}")) for phase, spent in measured["phases"].items())
     yield table(("phase", "seconds"), phases, caption="The run from start to end")

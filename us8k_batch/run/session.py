@@ -24,7 +24,7 @@ from us8k_batch.run.options import Options, Progress, Summary
 from us8k_batch.run.prepare import Prepared, find_store, guard_removal, look_again, summarise, versions
 from us8k_batch.run.record import Tally, keep_report, new_run_id, without_secrets, write_record
 from us8k_batch.run.work import Crew, planned_shards
-from us8k_batch.shard_task import Job, Workshop
+from us8k_batch.shard_task import Job
 from us8k_batch.store.commits import abandon_shard
 from us8k_batch.store.layout import FAILURES, POOLED, StoreInfo, create_info, new_info
 from us8k_batch.store.lease import hold, this_process
@@ -35,6 +35,7 @@ from us8k_batch.store.spool import gather
 from us8k_batch.store.state import State, load_state
 from us8k_batch.timing import timed
 from us8k_batch.version import __version__
+from us8k_batch.workshop import Workshop
 
 ROUNDS = 8
 """Times that a run looks again, because another run created a plan, or a shard was abandoned."""

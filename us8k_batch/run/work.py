@@ -19,9 +19,10 @@ from us8k_batch.planning.plan import Plan
 from us8k_batch.preflight import Check, inspect_worker
 from us8k_batch.run.options import Options, Progress
 from us8k_batch.run.record import Tally
-from us8k_batch.shard_task import Job, ShardTask, Workshop, extract_shard
+from us8k_batch.shard_task import Job, ShardTask, extract_shard
 from us8k_batch.store.commits import Outcome
 from us8k_batch.store.layout import StoreInfo, split_by_shard
+from us8k_batch.workshop import Workshop
 
 Result = TypeVar("Result")
 

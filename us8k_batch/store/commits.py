@@ -50,6 +50,16 @@ class ClipResult:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The two objects of a shard, as they are written."""
+
+    frames: bytes
+    """The shard of the Zarr array."""
+    commit: bytes
+    """What refers to it."""
+
+
 Commit = tuple[pa.Table, dict[str, Any]]
 """Rows and metadata of a commit: `parquet.encode` makes the same bytes of the same ones."""
 Digests = Callable[[Sequence[memoryview]], list[str]]
@@ -70,31 +80,36 @@ def _bytes_of(frames: Frames) -> memoryview:
     return np.ascontiguousarray(frames, dtype="<f4").data.cast("B")
 
 
-def commit_shard(
-    objects: Objects,
-    info: StoreInfo,
-    shard: int,
-    results: Sequence[ClipResult],
-    seconds: MutableMapping[str, float] | None = None,
-    digests: Digests = digest_each,
+def encode_results(
+    info: StoreInfo, shard: int, results: Sequence[ClipResult], digests: Digests = digest_each
+) -> Encoded:
+    """Encode a shard's results; `digests` hashes the frames."""
+    frames = encode_shard(info, [result.frames for result in results])
+    commit = make_commit(info, shard, results, hashlib.sha256(frames).hexdigest(), digests)
+    return Encoded(frames, parquet.encode(*commit))
+
+
+def create_commit(
+    objects: Objects, info: StoreInfo, shard: int, encoded: Encoded, seconds: MutableMapping[str, float] | None = None
 ) -> Outcome:
     """Create a shard's frames, then its commit; idempotent, and exclusive with abandonment.
 
     The order of the writes is the transaction: frames that no commit refers to are an orphan that nobody
-    reads, and a commit is created only when its frames are durable. `seconds` is told how long each step took;
-    `digests` hashes the frames.
+    reads, and a commit is created only when its frames are durable. `seconds` is told how long each step took.
     """
     seconds = {} if seconds is None else seconds
-    with timed(seconds, "encode"):
-        frames = encode_shard(info, [result.frames for result in results])
-        record = parquet.encode(*make_commit(info, shard, results, hashlib.sha256(frames).hexdigest(), digests))
     with timed(seconds, "write"):
-        same = _create_or_equal(objects, shard_key(shard), frames)
+        same = _create_or_equal(objects, shard_key(shard), encoded.frames)
     if not same:
         return abandon_shard(objects, info, shard, OTHER_BYTES)
     with timed(seconds, "commit"):
-        same = _create_or_equal(objects, commit_key(shard), record)
+        same = _create_or_equal(objects, commit_key(shard), encoded.commit)
     return Outcome.COMMITTED if same else read_outcome(objects, shard)
+
+
+def commit_shard(objects: Objects, info: StoreInfo, shard: int, results: Sequence[ClipResult]) -> Outcome:
+    """Encode a shard's results and commit them."""
+    return create_commit(objects, info, shard, encode_results(info, shard, results))
 
 
 def abandon_shard(objects: Objects, info: StoreInfo, shard: int, reason: str) -> Outcome:
