@@ -15,6 +15,7 @@ from clusters import HandStarted, make_settings
 from distributed import Client, Security, SpecCluster
 from window_tasks import Bench
 
+from us8k_batch.cluster.client import open_client
 from us8k_batch.cluster.connect import connect
 from us8k_batch.cluster.spec import STARTED, read_spec, started
 from us8k_batch.cluster.where import Where
@@ -132,7 +133,7 @@ def test_with_certificates_it_may_listen_everywhere(tmp_path: Path, authority: P
             with dask.config.set({"distributed.comm.timeouts.connect": "500ms", **lacking}):
                 for asked in (address, address.replace("tls://", "tcp://")):
                     with pytest.raises((OSError, TypeError, RuntimeError)):
-                        Client(asked, security=stranger, set_as_default=False)
+                        open_client(asked, security=stranger)
 
 
 def test_a_temporary_authority_is_one_word(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import dask.config
 from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster, Security
 
+from us8k_batch.cluster.client import open_client
 from us8k_batch.cluster.spec import STARTED, interrupts_ignored, read_spec, started
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster
@@ -91,7 +92,7 @@ def reach(target: Any, asked: str) -> Client:
     try:
         if isinstance(target, str):
             _check_certificates(target)
-        return Client(target, set_as_default=False)
+        return open_client(target)
     except (OSError, ValueError, TypeError, ImportError) as error:
         raise RequestError(f"{asked}: no scheduler answers there ({error}); {hint}") from error
 

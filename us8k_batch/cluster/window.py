@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from distributed import Client, KilledWorker
 
+from us8k_batch.cluster.client import open_client
 from us8k_batch.cluster.report import performance_report
 from us8k_batch.cluster.workshop import (
     MakeWorkshop,
@@ -259,7 +260,7 @@ class Cluster:
                 raise self._no_workers()
             if self._client.status == "closed":
                 with contextlib.suppress(*LOST):
-                    self._client = Client(self._address, timeout=ANSWER_SECONDS, set_as_default=False)
+                    self._client = open_client(self._address, timeout=ANSWER_SECONDS)
             pause.wait(TICK_SECONDS)
 
     def _equip(self) -> None:
