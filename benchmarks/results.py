@@ -163,6 +163,7 @@ def scaling() -> list[str]:
     if memory:
         rows = [[r["clips"], f"{r['worker_mb']:.1f}", f"{r['child_mb']:.1f}"] for r in memory["rows"]]
         lines += table("clips in one worker | worker, MB | child, MB", rows)
+        lines += ["What the worker grows by are Dask's logs of its tasks, which end at 1,000 entries.", ""]
     _picture_of_scaling(clips, length, memory)
     return lines
 

@@ -34,3 +34,9 @@ def test_a_command_without_tables_imports_no_pandas(command: str, tmp_path: Path
         run(store, make_clips(3))
     arguments = ["status", store] if command == "status" else ["extract", str(manifest), store, "--dry-run"]
     subprocess.run([sys.executable, "-c", LATER.format(arguments=arguments)], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_whoever_only_passes_tasks_on_imports_no_llvm() -> None:
+    """The scheduler unpickles every task, and so imports what the task is made of; it computes nothing."""
+    program = "import sys, us8k_batch.run.session; sys.exit('llvmlite' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

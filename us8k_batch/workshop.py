@@ -7,12 +7,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.decoder import Decoder
-from us8k_batch.features.fast.library import Library, find_library
 from us8k_batch.features.fast.sha256 import Hasher, can_be_trusted
 from us8k_batch.heap import keep_freed_memory
+
+if TYPE_CHECKING:
+    from us8k_batch.features.fast.library import Library
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,9 @@ class Workshop:
 
     def hasher(self) -> Hasher:
         """Make what hashes clips; by the kernels once a decoder of this machine has compiled them."""
+        # LLVM is for workers: the client and the scheduler import this module too.
+        from us8k_batch.features.fast.library import find_library
+
         with self._lock:
             if self._library is None:
                 found = find_library()
