@@ -49,10 +49,10 @@ def make_sounds(folder: Path, *, clips: int = CLIPS, seconds: float = 0.1) -> Pa
 
 def dask_setup(worker: Any) -> None:  # the signature is Dask's
     """Give a worker, whose preload this is, the decoder child that the environment names."""
-    from us8k_batch import shard_task
+    from us8k_batch import workshop
 
     program = tuple(json.loads(os.environ[CHILD]))
-    shard_task.Decoder = functools.partial(shard_task.Decoder, program=program)  # type: ignore[misc]
+    workshop.Decoder = functools.partial(workshop.Decoder, program=program)  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
