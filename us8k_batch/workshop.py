@@ -64,17 +64,15 @@ class Workshop:
     @contextlib.contextmanager
     def bench(self, needs: Needs) -> Iterator[Bench]:
         """Lend a bench; one whose decoder was made for other needs is replaced."""
+        unfit = None
         with self._lock:
             bench = next((bench for bench in self._free if bench.needs == needs), None)
-            unfit = self._free[-1] if bench is None and self._free else None
-            for taken in (bench, unfit):
-                if taken is not None:
-                    self._free.remove(taken)
-            if bench is None:
+            if bench is not None:
+                self._free.remove(bench)
+            else:
+                unfit = self._free.pop() if self._free else None
                 bench = Bench(needs, self.make_decoder(needs))
-                self._benches.append(bench)
-            if unfit is not None:
-                self._benches.remove(unfit)
+                self._benches = [*(kept for kept in self._benches if kept is not unfit), bench]
         if unfit is not None:
             unfit.decoder.close()
         try:
