@@ -123,10 +123,11 @@ def submit(clips: int) -> None:
     from us8k_batch.settings import load_settings
     from us8k_batch.shard_task import Job, ShardTask
     from us8k_batch.store.layout import new_info
+    from us8k_batch.workshop import Needs
 
     info = new_info(FeatureConfig(max_seconds=4.0))
     settings = load_settings({})
-    job = Job("/data/UrbanSound8K", "/data/features", info, "auto", 1 << 31, 30.0, 1 << 30)
+    job = Job("/data/UrbanSound8K", "/data/features", info, Needs(info.config, "auto", 1 << 31, 30.0), 1 << 30)
     size = info.clips_per_shard
 
     def names(shard: int) -> tuple[tuple[str, str], ...]:

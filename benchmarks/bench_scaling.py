@@ -31,7 +31,7 @@ from us8k_batch.run.options import Options
 from us8k_batch.shard_task import Job, ShardReport, ShardTask, extract_shard
 from us8k_batch.store.layout import create_info, new_info
 from us8k_batch.store.timings import timings
-from us8k_batch.workshop import Workshop
+from us8k_batch.workshop import Needs, Workshop
 
 LENGTHS = (1, 4, 15, 60, 240, 600)
 """Seconds of a clip."""
@@ -163,7 +163,7 @@ def task_of(folder: Path, name: str, seconds: float, shard: int, per_shard: int 
     info = new_info(config, per_shard)
     store = str(folder / f"store-{name}")
     create_info(open_objects(store), info)
-    job = Job(str(folder), store, info, "auto", 2 << 30, 60.0, 1 << 30)
+    job = Job(str(folder), store, info, Needs(config, "auto", 2 << 30, 60.0), 1 << 30)
     clips = tuple((f"clip-{shard}-{i}", name) for i in range(info.clips_per_shard))
     return ShardTask(job, shard, clips)
 

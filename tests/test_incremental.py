@@ -39,7 +39,7 @@ from us8k_batch.store.plans import create_plan
 from us8k_batch.store.publish import publish
 from us8k_batch.store.state import load_state
 from us8k_batch.store.verify import verify
-from us8k_batch.workshop import Workshop
+from us8k_batch.workshop import Needs, Workshop
 
 NOBODY = "tcp://127.0.0.1:1"
 """A scheduler that is not there: a run that submits a task fails."""
@@ -163,7 +163,8 @@ def extract_here(workshop: Workshop, dataset: Path, store: Path, info: StoreInfo
     clips = catalog.clips.take(pa.array(make_plan(catalog.clips, known, Request(versions)).compute))
     created = create_plan(objects, info, None, clips, versions)
     assert created is not None
-    job = Job(catalog.root, str(store), info, "auto", SETTINGS.clip_memory, SETTINGS.clip_seconds, 1 << 30)
+    needs = Needs(info.config, "auto", SETTINGS.clip_memory, SETTINGS.clip_seconds)
+    job = Job(catalog.root, str(store), info, needs, 1 << 30)
     for shard, part in planned_shards(info, created[1].select(["row", "clip_id"]), clips["path"].combine_chunks()):
         pairs = zip(part["clip_id"].to_pylist(), part["path"].to_pylist(), strict=True)
         extract_shard(workshop, ShardTask(job, shard, tuple(pairs), record_unreadable=True))

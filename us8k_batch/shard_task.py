@@ -37,19 +37,10 @@ class Job:
     """The store's path or URL."""
     info: StoreInfo
     """The store's description."""
-    engine: str
-    """Which engine computes."""
-    clip_memory: int
-    """Memory that decoding one clip may take, in bytes."""
-    clip_seconds: float
-    """Time that one clip may take beside its own duration, in seconds."""
+    needs: Needs
+    """What a decoder is made for."""
     source_bytes: int
     """Largest source that is read into memory, in bytes."""
-
-    @property
-    def needs(self) -> Needs:
-        """What a decoder is made for."""
-        return Needs(self.info.config, self.engine, self.clip_memory, self.clip_seconds)
 
 
 @dataclass(frozen=True, slots=True)

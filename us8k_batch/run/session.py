@@ -35,7 +35,7 @@ from us8k_batch.store.spool import gather
 from us8k_batch.store.state import State, load_state
 from us8k_batch.timing import timed
 from us8k_batch.version import __version__
-from us8k_batch.workshop import Workshop
+from us8k_batch.workshop import Needs, Workshop
 
 ROUNDS = 8
 """Times that a run looks again, because another run created a plan, or a shard was abandoned."""
@@ -250,9 +250,7 @@ class _Run:
             root=self.found.catalog.root,
             store=self.found.objects.url,
             info=info,
-            engine=self.options.engine,
-            clip_memory=settings.clip_memory,
-            clip_seconds=settings.clip_seconds,
+            needs=Needs(info.config, self.options.engine, settings.clip_memory, settings.clip_seconds),
             source_bytes=settings.source_bytes,
         )
 
