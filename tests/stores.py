@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -421,6 +421,10 @@ class Watched:
         """Return an object's end."""
         return self._step("get_tail").get_tail(key, length)
 
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
+        """Return parts of an object."""
+        return self._step("get_ranges").get_ranges(key, ranges)
+
     def open(self, key: str) -> BinaryIO:
         """Open an object."""
         return self._step("open").open(key)
@@ -448,3 +452,7 @@ class Watched:
     def reader(self) -> Any:
         """Return the obstore store."""
         return self._step("reader").reader()
+
+    def zarr_store(self) -> Any:
+        """Return the Zarr store."""
+        return self._step("zarr_store").zarr_store()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stores import CONFIG, make_clips, run
 
 from us8k_batch.errors import DamageError, ObjectNotFoundError, StorageError
-from us8k_batch.objects import open_objects, read_ranges
+from us8k_batch.objects import open_objects
 from us8k_batch.store import chunks
 from us8k_batch.store.chunks import Chunks
 from us8k_batch.store.layout import ARRAY, StoreInfo, shard_key
@@ -98,9 +98,9 @@ def test_parts_of_an_object_are_read(place: str, tmp_path: Path, s3: str) -> Non
     """Ranges come back in the order asked for; beyond the end is an error, and so is no object."""
     objects = open_objects(str(tmp_path / "root") if place == "disk" else s3)
     objects.create("folder/name", bytes(range(100)))
-    parts = read_ranges(objects.reader, "folder/name", [(90, 100), (0, 2), (50, 51)])
+    parts = objects.get_ranges("folder/name", [(90, 100), (0, 2), (50, 51)])
     assert [bytes(part) for part in parts] == [bytes(range(90, 100)), b"\0\1", b"2"]
     with pytest.raises(StorageError):
-        read_ranges(objects.reader, "folder/name", [(1000, 1010)])
+        objects.get_ranges("folder/name", [(1000, 1010)])
     with pytest.raises(ObjectNotFoundError):
-        read_ranges(objects.reader, "folder/other", [(0, 1)])
+        objects.get_ranges("folder/other", [(0, 1)])

@@ -66,6 +66,10 @@ class StorageError(Us8kError):
     """The storage did not answer as it should, even after retries; not the clip's fault."""
 
 
+class StorageRefusedError(StorageError):
+    """The storage answered, and would answer the same again."""
+
+
 class ClipError(Us8kError):
     """One clip has no result, and that is the result; becomes a `Failure`."""
 

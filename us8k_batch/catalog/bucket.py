@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os.path
-import re
-import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,9 +16,9 @@ import pyarrow.compute as pc
 from us8k_batch.catalog.listing import FINE, one_array, seen_table, split_paths
 from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.unreadable import DENIED, FAULTS, MISSING, TooLargeError
-from us8k_batch.errors import ClipError, StorageError
-from us8k_batch.objects import NO_CREDENTIALS, lacks_credentials, open_bucket
-from us8k_batch.objects.retry import retry
+from us8k_batch.errors import ClipError, StorageError, StorageRefusedError
+from us8k_batch.objects import NO_CREDENTIALS, Bucket, is_transient, lacks_credentials, told_by_server
+from us8k_batch.objects.retry import Threads
 
 THREADS = 8
 """Prefixes listed together: the answers are waited for, not computed."""
@@ -32,24 +30,29 @@ T = TypeVar("T")
 LISTED_SCHEMA = pa.schema(
     {"path": pa.string(), "size": pa.int64(), "modified": pa.timestamp("us", "UTC"), "etag": pa.string()}
 )
-OBSTORE_ERRORS = (obstore.exceptions.BaseError, OSError)
+logger = logging.getLogger(__name__)
+
+
+class _StrayKeyError(StorageRefusedError):
+    """Among what is listed is a key that obstore cannot say, such as ``a//b``, ``a/./b`` or one with a control."""
 
 
 class BucketSource:
     """Clips as objects below a bucket's URL."""
 
-    def __init__(self, root: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, root: str, sleep: Callable[[float], None] | None = None) -> None:
         self.root = root.rstrip("/")
-        # Our own retries stand in for obstore's, so that local and bucket give up by the same rule.
-        self._store = open_bucket(self.root, retry_config={"max_retries": 0})
-        self._sleep = sleep
+        self._bucket = Bucket(self.root, sleep)
 
     def scan(self, paths: Any) -> pa.Table:
-        """List each prefix; no object costs a request of its own."""
+        """List each prefix; no object costs a request of its own, but beside a key that cannot be listed."""
         paths = one_array(paths)
         folders = pc.unique(split_paths(paths)[0]).to_pylist()
-        with ThreadPoolExecutor(THREADS) as pool:
-            pages = [page for pages in pool.map(self._list, prefixes(folders)) for page in pages]
+        chosen = prefixes(folders)
+        pages: list[pa.RecordBatch] = []
+        with Threads(THREADS) as pool:
+            for prefix, found in zip(chosen, pool.map(self._list, chosen), strict=True):
+                pages += self._list_beside(prefix, paths, pool) if found is None else found
         listed = pa.Table.from_batches(pages, LISTED_SCHEMA).combine_chunks()
         found = listed.take(pc.index_in(paths, value_set=listed["path"]))
         absent = one_array(found["path"]).is_null().to_numpy(zero_copy_only=False)
@@ -62,11 +65,11 @@ class BucketSource:
 
     def read(self, path: str, limit: int) -> bytes:
         """Get one object whole; its size is known, and judged, before its bytes are fetched."""
-        return self._ask(path, lambda: bytes(self._get(path, limit)))
+        return self._ask(path, lambda store: bytes(_get(store, path, limit)))
 
     def read_into(self, path: str, limit: int, room: Room) -> memoryview:
         """Get one object whole, and copy it where it is wanted."""
-        data = self._ask(path, lambda: self._get(path, limit))
+        data = self._ask(path, lambda store: _get(store, path, limit))
         space = room(len(data))[: len(data)]
         space[:] = data
         return space
@@ -74,42 +77,70 @@ class BucketSource:
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Get the beginning of one object."""
 
-        def head() -> tuple[bytes, int]:
-            size = obstore.head(self._store, path)["size"]
+        def head(store: Any) -> tuple[bytes, int]:
+            size = obstore.head(store, path)["size"]
             if size == 0:  # it has no range that could be asked for
                 return b"", 0
-            return bytes(obstore.get_range(self._store, path, start=0, end=min(size, length))), size
+            return bytes(obstore.get_range(store, path, start=0, end=min(size, length))), size
 
         return self._ask(path, head)
 
-    def _get(self, path: str, limit: int) -> memoryview:
-        answer = obstore.get(self._store, path)
-        size = answer.meta["size"]
-        if size > limit:
-            raise TooLargeError(f"{path}: holds {size} bytes, expected at most {limit}")
-        return memoryview(answer.bytes())
+    def _ask(self, path: str, request: Callable[[Any], T]) -> T:
+        return self._bucket.ask(path, request, lambda error: _translate(path, error))
 
-    def _ask(self, path: str, request: Callable[[], T]) -> T:
-        def once() -> T:
-            try:
-                return request()
-            except OBSTORE_ERRORS as error:
-                # Without the cause: it quotes the request, which may be signed.
-                raise _translate(path, error) from None
+    def _list(self, prefix: str) -> list[pa.RecordBatch] | None:
+        """List what is below a prefix; None if there is a key that obstore cannot say."""
+        return self._listed(
+            prefix,
+            lambda store: [_batch(page) for page in obstore.list(store, prefix=prefix or None, chunk_size=PAGE)],
+        )
 
-        return retry(once, path, self._sleep)
+    def _list_beside(self, prefix: str, paths: Any, pool: Threads) -> Iterator[pa.RecordBatch]:
+        """List each folder below a prefix by itself; ask for clip by clip where a key in the folder forbids that."""
+        folders, _ = split_paths(paths)
+        inside = [
+            folder
+            for folder in pc.unique(folders).to_pylist()
+            if f"{folder}/".startswith(f"{prefix}/" if prefix else "")
+        ]
+        for folder, found in zip(inside, pool.map(self._list_folder, inside), strict=True):
+            if found is not None:
+                yield from found
+                continue
+            yield from map(_batch, pool.map(self._look, paths.filter(pc.equal(folders, folder)).to_pylist()))
 
-    def _list(self, prefix: str) -> list[pa.RecordBatch]:
-        return retry(lambda: list(self._pages(prefix)), prefix, self._sleep)
+    def _list_folder(self, folder: str) -> list[pa.RecordBatch] | None:
+        """List what is directly in a folder; None if there is a key that obstore cannot say."""
+        return self._listed(
+            folder, lambda store: [_batch(obstore.list_with_delimiter(store, prefix=folder or None)["objects"])]
+        )
 
-    def _pages(self, prefix: str) -> Iterator[pa.RecordBatch]:
+    def _look(self, path: str) -> list[Any]:
         try:
-            for page in obstore.list(self._store, prefix=prefix or None, chunk_size=PAGE):
-                columns = [[entry[key] for entry in page] for key in ("path", "size", "last_modified", "e_tag")]
-                arrays = [pa.array(*pair) for pair in zip(columns, LISTED_SCHEMA.types, strict=True)]
-                yield pa.record_batch(arrays, schema=LISTED_SCHEMA)
-        except OBSTORE_ERRORS as error:
-            raise StorageError(f"{self.root}/{prefix}: cannot be listed: {_cause(error)}") from None
+            return [self._ask(path, lambda store: obstore.head(store, path))]
+        except ClipError:
+            return []
+
+    def _listed(self, prefix: str, request: Callable[[Any], T]) -> T | None:
+        place = f"{self.root}/{prefix}" if prefix else self.root
+
+        def translate(error: Exception) -> StorageError:
+            if isinstance(error, obstore.exceptions.InvalidPathError):
+                return _StrayKeyError(f"{place}: {str(error).splitlines()[0]!r}")
+            kind = StorageError if is_transient(error) else StorageRefusedError
+            return kind(f"{place}: cannot be listed: {_cause(error)}")
+
+        try:
+            return self._bucket.ask(prefix, request, translate)
+        except _StrayKeyError as error:
+            logger.warning("%s; what is beside it is listed folder by folder, which takes longer", error)
+            return None
+
+
+def _batch(entries: Iterable[Any]) -> pa.RecordBatch:
+    columns = [[entry[key] for entry in entries] for key in ("path", "size", "last_modified", "e_tag")]
+    arrays = [pa.array(*pair) for pair in zip(columns, LISTED_SCHEMA.types, strict=True)]
+    return pa.record_batch(arrays, schema=LISTED_SCHEMA)
 
 
 def prefixes(folders: Iterable[str]) -> list[str]:
@@ -129,13 +160,22 @@ def prefixes(folders: Iterable[str]) -> list[str]:
     return chosen if len(chosen) <= MOST_PREFIXES else [os.path.commonpath(chosen)]
 
 
+def _get(store: Any, path: str, limit: int) -> memoryview:
+    answer = obstore.get(store, path)
+    size = answer.meta["size"]
+    if size > limit:
+        raise TooLargeError(f"{path}: holds {size} bytes, expected at most {limit}")
+    return memoryview(answer.bytes())
+
+
 def _translate(path: str, error: Exception) -> ClipError | StorageError:
     absent = isinstance(error, FileNotFoundError | obstore.exceptions.NotFoundError)
     if absent and "NoSuchBucket" not in str(error):
         return MISSING.at(path)
     if isinstance(error, PermissionError | obstore.exceptions.PermissionDeniedError):
         return DENIED.at(path)
-    return StorageError(f"{path}: cannot be read: {_cause(error)}")
+    kind = StorageError if is_transient(error) else StorageRefusedError
+    return kind(f"{path}: cannot be read: {_cause(error)}")
 
 
 def _cause(error: Exception) -> str:
@@ -144,5 +184,4 @@ def _cause(error: Exception) -> str:
         return "the bucket does not exist"
     if lacks_credentials(error):
         return NO_CREDENTIALS
-    status = re.search(r"status code: (\d{3})", str(error))
-    return f"the server answered {status[1]}" if status else "no answer from the server"
+    return told_by_server(error) or "no answer from the server"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,7 +28,7 @@ from us8k_batch.catalog.unreadable import (
     translate,
 )
 from us8k_batch.errors import ClipError
-from us8k_batch.objects.retry import retry
+from us8k_batch.objects.retry import Threads, retry
 
 THREADS = 4
 """Folders looked at together: on a network share the answers are waited for, not computed."""
@@ -57,7 +55,7 @@ Seen = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]
 class LocalSource:
     """Clips as files below a folder."""
 
-    def __init__(self, root: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, root: str, sleep: Callable[[float], None] | None = None) -> None:
         self.root = root
         # Resolved once: if a link above the dataset is changed in mid-run, its clips still come from one place.
         self._real = os.path.realpath(root)
@@ -78,7 +76,7 @@ class LocalSource:
             wanted = names.take(pa.array(rows)).cast(pa.binary())
             return retry(lambda: self._look(folder, wanted), folder, self._sleep)
 
-        with ThreadPoolExecutor(THREADS) as pool:
+        with Threads(THREADS) as pool:
             for start in range(0, len(places), FOLDERS_IN_HAND):
                 part = places[start : start + FOLDERS_IN_HAND]
                 for (_, rows), seen in zip(part, pool.map(look, part), strict=True):

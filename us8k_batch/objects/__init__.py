@@ -7,29 +7,32 @@ from us8k_batch.objects.base import (
     Data,
     ObjectInfo,
     Objects,
+    is_transient,
     lacks_credentials,
-    read_ranges,
     storage_error,
+    told_by_server,
 )
-from us8k_batch.objects.bucket import BUCKET_SCHEMES, BucketObjects, is_bucket, open_bucket
+from us8k_batch.objects.bucket import BUCKET_SCHEMES, Bucket, BucketObjects, is_bucket, open_bucket
 from us8k_batch.objects.local import TEMPORARY, LocalObjects, local_path
 
 __all__ = [
     "BUCKET_SCHEMES",
     "NO_CREDENTIALS",
     "TEMPORARY",
+    "Bucket",
     "BucketObjects",
     "Data",
     "LocalObjects",
     "ObjectInfo",
     "Objects",
     "is_bucket",
+    "is_transient",
     "lacks_credentials",
     "local_path",
     "open_bucket",
     "open_objects",
-    "read_ranges",
     "storage_error",
+    "told_by_server",
 ]
 
 

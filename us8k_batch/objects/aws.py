@@ -106,7 +106,9 @@ def _section(file: Path, name: str) -> dict[str, str]:
     # Not its default: values hold % signs, and a section named default is one like any other.
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
-        parser.read_string(file.read_text(encoding="utf-8"))
+        parser.read_string(file.expanduser().read_text(encoding="utf-8"))
+    except RuntimeError:  # neither HOME nor an entry in the password file, as in many containers
+        return {}
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, configparser.Error) as error:
@@ -117,4 +119,4 @@ def _section(file: Path, name: str) -> dict[str, str]:
 
 def _file(kind: str) -> Path:
     variable = "AWS_SHARED_CREDENTIALS_FILE" if kind == "credentials" else "AWS_CONFIG_FILE"
-    return Path(os.environ.get(variable) or Path("~/.aws", kind)).expanduser()
+    return Path(os.environ.get(variable) or Path("~/.aws", kind))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-import obstore
-import obstore.exceptions
-
-from us8k_batch.errors import ObjectNotFoundError, StorageError
+from us8k_batch.errors import StorageError, StorageRefusedError
 
 Data = bytes | mmap.mmap
 """What an object is made of: bytes in memory, or a file of ours that is mapped."""
@@ -39,6 +36,17 @@ class Objects(Protocol):
 
     def get_tail(self, key: str, length: int) -> bytes:
         """Return an object's last `length` bytes, or all of it if it is shorter."""
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
+        """Return parts of an object, each given by its start and end in bytes, as buffers, with few requests.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            If there is no such object.
+        StorageError
+            If it cannot be read, or ends before a part does.
+        """
 
     def open(self, key: str) -> BinaryIO:
         """Open an object to be read piece by piece; what is read stays the same if it is replaced meanwhile."""
@@ -70,46 +78,8 @@ class Objects(Protocol):
     def reader(self) -> Any:
         """Return the obstore store of this root, for libraries that read through it."""
 
-
-def read_object(reader: Callable[[], Any], key: str, options: Any = None) -> bytes:
-    """Read an object, or a part of it, through obstore.
-
-    Raises
-    ------
-    ObjectNotFoundError
-        If there is none.
-    StorageError
-        If it cannot be read.
-    """
-    try:
-        return bytes(obstore.get(reader(), key, options=options).bytes())
-    except (FileNotFoundError, NotADirectoryError, obstore.exceptions.NotFoundError):
-        raise ObjectNotFoundError(f"{key}: no such object") from None
-    except (OSError, obstore.exceptions.BaseError) as error:
-        raise storage_error(f"{key}: cannot be read", error) from None
-
-
-def read_ranges(reader: Callable[[], Any], key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
-    """Read parts of an object, each given by its start and end in bytes, with as few requests as they need.
-
-    Returns
-    -------
-    list of buffers
-
-    Raises
-    ------
-    ObjectNotFoundError
-        If there is no such object.
-    StorageError
-        If it cannot be read, or ends before a part does.
-    """
-    starts, ends = zip(*ranges, strict=True)
-    try:
-        return list(obstore.get_ranges(reader(), key, starts=starts, ends=ends))
-    except (FileNotFoundError, NotADirectoryError, obstore.exceptions.NotFoundError):
-        raise ObjectNotFoundError(f"{key}: no such object") from None
-    except (OSError, obstore.exceptions.BaseError) as error:
-        raise storage_error(f"{key}: cannot be read", error) from None
+    def zarr_store(self) -> Any:
+        """Return a Zarr store that reads this root, also in a child that is forked later."""
 
 
 _SECRET = re.compile(
@@ -120,6 +90,12 @@ _SECRET = re.compile(
 )
 _ANSWER = re.compile(r"<(?:\?xml|Error\b|html\b|!doctype).*", re.IGNORECASE | re.DOTALL)
 _TOLD = re.compile(r"<(Code|Message)>([^<]*)</")
+_STATUS = re.compile(r"status code: (\d{3})")
+_BUSY = ("408", "429", "500", "502", "503", "504")
+_ELSEWHERE = re.compile(
+    r"redirect without LOCATION|<Code>(?:PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint)"
+)
+OTHER_REGION = "; set AWS_REGION to the region that the bucket is in"
 NO_CREDENTIALS = (
     "no credentials, neither in the environment nor in the provider's own files (~/.aws), "
     "and this machine has no role that gives any"
@@ -131,14 +107,47 @@ def lacks_credentials(error: Exception) -> bool:
     return "169.254.169.254" in str(error) or "metadata.google.internal" in str(error)
 
 
+def is_transient(error: Exception) -> bool:
+    """Tell whether what obstore raised may be over in a while: no answer, half of one, or a server in trouble."""
+    cause = str(error)
+    if lacks_credentials(error) or _ELSEWHERE.search(cause):
+        return False
+    status = _STATUS.search(cause)
+    if status:
+        return status[1] in _BUSY or "<Code>RequestTimeout<" in cause
+    return "HTTP error" in cause  # the connection was refused, lost or too slow
+
+
+def told_by_server(error: Exception) -> str:
+    """Return the status, code and message of a server's answer, and what to do; empty if there was none."""
+    status = _STATUS.search(str(error))
+    told = _ANSWER.search(str(error))
+    words = [f"the server answered {status[1]}"] if status else []
+    if told:
+        words += dict.fromkeys(_SECRET.sub(_hide, text) for _, text in _TOLD.findall(told[0]) if text)
+    elsewhere = _ELSEWHERE.search(str(error))
+    if elsewhere and not status:
+        words.append("the server answered with a redirect to another region")
+    return ", ".join(words) + (OTHER_REGION if elsewhere else "")
+
+
 def storage_error(message: str, error: Exception) -> StorageError:
-    """Make a `StorageError` whose text keeps the cause's first line and nothing that could be a secret."""
+    """Make a `StorageError` whose text keeps the cause's first line and nothing that could be a secret.
+
+    It is a `StorageRefusedError` if the same request would be answered in the same way.
+    """
+    kind = StorageError if is_transient(error) else StorageRefusedError
     if lacks_credentials(error):
-        return StorageError(f"{message}: {NO_CREDENTIALS}")
+        return kind(f"{message}: {NO_CREDENTIALS}")
     cause = str(error)
     # An answer repeats what it was asked with: the key's name, what was signed, the signature.
     told = _ANSWER.search(cause)
     if told:
         cause = cause[: told.start()] + ", ".join(dict.fromkeys(text for _, text in _TOLD.findall(told[0])))
-    cause = _SECRET.sub(lambda match: f"{match[1]}=…" if match[1] else "…", cause)
-    return StorageError(f"{message}: {cause.splitlines()[0][:300] if cause else type(error).__name__}")
+    cause = _SECRET.sub(_hide, cause)
+    hint = OTHER_REGION if _ELSEWHERE.search(str(error)) else ""
+    return kind(f"{message}: {cause.splitlines()[0][:300] if cause else type(error).__name__}{hint}")
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match[1]}=…" if match[1] else "…"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -12,20 +13,25 @@ import obstore
 import obstore.exceptions
 import obstore.store
 
-from us8k_batch.errors import ObjectNotFoundError, RequestError, StorageError
+from us8k_batch.errors import ObjectNotFoundError, RequestError, StorageError, StorageRefusedError, Us8kError
 from us8k_batch.objects.aws import s3_options
-from us8k_batch.objects.base import Data, ObjectInfo, lacks_credentials, read_object, storage_error
-from us8k_batch.objects.retry import retry
+from us8k_batch.objects.base import Data, ObjectInfo, storage_error
+from us8k_batch.objects.process import keep, use_obstore
+from us8k_batch.objects.retry import SERVER_PAUSES, retry
 
 Answer = TypeVar("Answer")
 
 BUCKET_SCHEMES = ("s3", "gs")
 MOST_BYTES = 5 * 1000**3
 """Bytes that one PUT may send; S3 takes 5 GiB."""
+PATIENT = {
+    "max_retries": 20,
+    "retry_timeout": timedelta(seconds=120),
+    "backoff": {"init_backoff": timedelta(milliseconds=250), "max_backoff": timedelta(seconds=8), "base": 4},
+}
+"""Retries of obstore's own that outlast a minute; with a base of 2, the mean pause grows by a constant only."""
 HELD_BYTES = 16 << 20
 """Bytes of an open object that are held in memory; what is longer lies in a temporary file."""
-FAULTS = (OSError, obstore.exceptions.BaseError)
-"""What obstore raises; some are Python's own, such as FileNotFoundError for a bucket that is not there."""
 
 
 def is_bucket(url: str) -> bool:
@@ -33,40 +39,98 @@ def is_bucket(url: str) -> bool:
     return urlsplit(url).scheme in BUCKET_SCHEMES
 
 
+class Bucket:
+    """A bucket that obstore has opened, and what is asked of it: again, until there is an answer.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://`` or ``gs://``, with or without a prefix.
+    sleep : callable, optional
+        Waits between requests, in seconds.
+
+    Raises
+    ------
+    RequestError
+        As `open_bucket` does.
+    """
+
+    def __init__(self, url: str, sleep: Callable[[float], None] | None = None) -> None:
+        self._url = url
+        self._sleep = sleep
+        self._forks = use_obstore()
+        self._store = open_bucket(url)
+
+    def store(self) -> Any:
+        """Return the obstore store; in a process that was forked since, it is opened anew."""
+        forks = use_obstore()
+        if forks != self._forks:
+            keep(self._store)
+            self._store = open_bucket(self._url)
+            self._forks = forks
+        return self._store
+
+    def ask(self, key: str, request: Callable[[Any], Answer], translate: Callable[[Exception], Us8kError]) -> Answer:
+        """Let `request` use the store.
+
+        Parameters
+        ----------
+        key : str
+            What the pauses' jitter follows from.
+        request : callable
+            Given the obstore store.
+        translate : callable
+            Makes our error of obstore's; a `StorageError` that is no `StorageRefusedError` means: ask again.
+        """
+        store = self.store()
+
+        def once() -> Answer:
+            try:
+                return request(store)
+            except (OSError, obstore.exceptions.BaseError) as error:
+                # Without the cause: it quotes the request, which may be signed.
+                raise translate(error) from None
+
+        return retry(once, key, self._sleep, SERVER_PAUSES)
+
+
 class BucketObjects:
     """Objects in an S3 or GCS bucket; credentials come from the environment or the provider's own files."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._store = open_bucket(url)
+        self._bucket = Bucket(url)
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes."""
-        return read_object(self.reader, key)
+        return self._read(key, lambda store: bytes(obstore.get(store, key).bytes()))
 
     def get_tail(self, key: str, length: int) -> bytes:
         """Return the end of an object."""
+        options: Any = {"range": {"suffix": length}}
         try:
-            return read_object(self.reader, key, {"range": {"suffix": length}})
-        except StorageError:
+            return self._read(key, lambda store: bytes(obstore.get(store, key, options=options).bytes()))
+        except StorageRefusedError:
             # An empty object has no range that S3 could answer with.
             return self.get(key)[-length:]
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
+        """Return parts of an object; those that lie close together are fetched together."""
+        starts, ends = zip(*ranges, strict=True)
+        return self._read(key, lambda store: list(obstore.get_ranges(store, key, starts=starts, ends=ends)))
 
     def open(self, key: str) -> BinaryIO:
         """Fetch an object with one request, piece by piece, into a temporary file."""
         held = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115  # the caller closes it
 
-        def fetch() -> None:
+        def fetch(store: Any) -> None:
             held.seek(0)
             held.truncate()
-            try:
-                for piece in obstore.get(self._store, key).stream():
-                    held.write(piece)
-            except (FileNotFoundError, obstore.exceptions.NotFoundError):
-                raise ObjectNotFoundError(f"{key}: no such object") from None
+            for piece in obstore.get(store, key).stream():
+                held.write(piece)
 
         try:
-            self._ask(f"{key}: cannot be read", fetch)
+            self._read(key, fetch)
         except BaseException:
             held.close()
             raise
@@ -79,10 +143,12 @@ class BucketObjects:
         If its answer is lost, it is sent again: then what it created is there already, and is not new.
         """
 
-        def put() -> bool:
+        def put(store: Any) -> bool:
             try:
-                obstore.put(self._store, key, data, mode="create", use_multipart=False)
-            except (FileExistsError, obstore.exceptions.AlreadyExistsError):
+                obstore.put(store, key, data, mode="create", use_multipart=False)
+            except (FileExistsError, obstore.exceptions.AlreadyExistsError) as error:
+                if "409 Conflict" in str(error):  # others write or remove it now, and nothing is decided yet
+                    raise StorageError(f"{self.url}/{key}: others are writing it") from None
                 return False
             return True
 
@@ -92,15 +158,15 @@ class BucketObjects:
         """Send one PUT, or the parts of an object that is too long for one; it appears when the last one is there."""
         self._ask(
             f"{self.url}/{key}: cannot be written",
-            lambda: obstore.put(self._store, key, data, use_multipart=len(data) > MOST_BYTES),
+            lambda store: obstore.put(store, key, data, use_multipart=len(data) > MOST_BYTES),
         )
 
     def delete(self, key: str) -> None:
         """Remove an object."""
 
-        def remove() -> None:
+        def remove(store: Any) -> None:
             with contextlib.suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
-                obstore.delete(self._store, key)
+                obstore.delete(store, key)
 
         self._ask(f"{self.url}/{key}: cannot be removed", remove)
 
@@ -108,12 +174,12 @@ class BucketObjects:
         """List the objects below a prefix that ends at a slash; what broke off goes on after the last key."""
         stream: Any = None
 
-        def page() -> Any:
+        def page(store: Any) -> Any:
             nonlocal stream
-            stream = stream or obstore.list(self._store, prefix=prefix, offset=after or None)
+            stream = stream or obstore.list(store, prefix=prefix, offset=after or None)
             try:
                 return next(stream, [])
-            except FAULTS:
+            except BaseException:
                 stream = None
                 raise
 
@@ -130,30 +196,26 @@ class BucketObjects:
         return iter(())
 
     def reader(self) -> Any:
-        """Return the obstore store of the bucket."""
-        return self._store
+        """Return the obstore store of the bucket, with retries of its own, for those who use it alone."""
+        use_obstore()
+        return open_bucket(self.url, retry_config=PATIENT)
 
-    def _ask(self, failed: str, request: Callable[[], Answer]) -> Answer:
-        """Make a request; again if the connection was lost, which obstore itself does for what only reads."""
+    def zarr_store(self) -> Any:
+        """Return a Zarr store that opens the bucket anew in a forked child."""
+        from us8k_batch.objects.zarr_bucket import ZarrBucket
 
-        def once() -> Answer:
-            try:
-                return request()
-            except FAULTS as error:
-                if _was_answered(error):
-                    raise
-                raise storage_error(failed, error) from None
+        return ZarrBucket(self.reader)
 
-        try:
-            return retry(once, failed)
-        except FAULTS as error:
-            raise storage_error(failed, error) from None
+    def _read(self, key: str, request: Callable[[Any], Answer]) -> Answer:
+        def translate(error: Exception) -> Us8kError:
+            if isinstance(error, FileNotFoundError | NotADirectoryError | obstore.exceptions.NotFoundError):
+                return ObjectNotFoundError(f"{key}: no such object")
+            return storage_error(f"{self.url}/{key}: cannot be read", error)
 
+        return self._bucket.ask(key, request, translate)
 
-def _was_answered(error: Exception) -> bool:
-    """Tell whether a server refused, or obstore gave up after retries of its own; else the connection was lost."""
-    told = str(error).partition("\n")[0]
-    return "HTTP error" not in told or "retries" in told or lacks_credentials(error)
+    def _ask(self, failed: str, request: Callable[[Any], Answer]) -> Answer:
+        return self._bucket.ask(failed, request, lambda error: storage_error(failed, error))
 
 
 def open_bucket(url: str, **options: Any) -> Any:
@@ -164,7 +226,7 @@ def open_bucket(url: str, **options: Any) -> Any:
     url : str
         ``s3://`` or ``gs://``, with or without a prefix.
     **options
-        What obstore takes beside them, such as ``retry_config``.
+        What obstore takes beside them. By default it makes every request once: see `objects.retry`.
 
     Raises
     ------
@@ -177,6 +239,7 @@ def open_bucket(url: str, **options: Any) -> Any:
         raise RequestError(f"{plain}: no credentials in a URL, please; they are read from the environment")
     if not parts.hostname or "?" in url or "#" in url:
         raise RequestError(f"{plain}: expected {parts.scheme}://BUCKET or {parts.scheme}://BUCKET/PREFIX, no ? or #")
+    options = {"retry_config": {"max_retries": 0}, **options}
     try:
         return obstore.store.from_url(url, **(s3_options() if parts.scheme == "s3" else {}), **options)
     except (ValueError, obstore.exceptions.BaseError) as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 import obstore.store
 
-from us8k_batch.errors import ObjectNotFoundError, RequestError
-from us8k_batch.objects.base import Data, ObjectInfo, read_object, storage_error
+from us8k_batch.errors import ObjectNotFoundError, RequestError, StorageError
+from us8k_batch.objects.base import Data, ObjectInfo, storage_error
+from us8k_batch.objects.process import use_obstore
 
 TEMPORARY = ".tmp-"
 """Prefix of a local file that is being written; a leftover one is an orphan that nothing refers to."""
@@ -56,20 +58,38 @@ class LocalObjects:
 
     def get(self, key: str) -> bytes:
         """Return a file's bytes."""
-        return read_object(self.reader, key)
+        with self._read(key) as file:
+            return file.read()
 
     def get_tail(self, key: str, length: int) -> bytes:
         """Return the end of a file."""
-        return read_object(self.reader, key, {"range": {"suffix": length}})
+        with self._read(key) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - length))
+            return file.read()
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
+        """Return parts of a file."""
+        with self._read(key) as file:
+            parts = [os.pread(file.fileno(), end - start, start) for start, end in ranges]
+        for part, (start, end) in zip(parts, ranges, strict=True):
+            if len(part) < end - start:
+                raise StorageError(f"{key}: cannot be read: ends at byte {start + len(part)}, expected {end}")
+        return parts
 
     def open(self, key: str) -> BinaryIO:
         """Open a file; one that is put in its place does not change what is read."""
+        path = self.root / key
         try:
-            return (self.root / key).open("rb")
+            # A pipe, opened plainly, would block for ever.
+            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         except (FileNotFoundError, NotADirectoryError):
             raise ObjectNotFoundError(f"{key}: no such object") from None
         except OSError as error:
             raise storage_error(f"{key}: cannot be read", error) from None
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise StorageError(f"{key}: cannot be read: not a regular file")
+        return file
 
     def create(self, key: str, data: Data) -> bool:
         """Write to a temporary name, fsync, ``link``, fsync the folder: all or nothing, only once."""
@@ -129,7 +149,22 @@ class LocalObjects:
         """Return an obstore ``LocalStore`` on the folder."""
         if not self.root.is_dir():
             raise ObjectNotFoundError(f"{self.root}: no such folder")
+        use_obstore()
         return obstore.store.LocalStore(prefix=str(self.root))
+
+    def zarr_store(self) -> Any:
+        """Return a Zarr store on the folder."""
+        from zarr.storage import LocalStore
+
+        return LocalStore(self.root, read_only=True)
+
+    @contextlib.contextmanager
+    def _read(self, key: str) -> Iterator[BinaryIO]:
+        with self.open(key) as file:
+            try:
+                yield file
+            except OSError as error:
+                raise storage_error(f"{key}: cannot be read", error) from None
 
     def _files(self, prefix: str) -> Iterator[str]:
         # Without `onerror` a folder that cannot be read would look like an empty one.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from us8k_batch.documents import natural, read_document
 from us8k_batch.errors import DamageError
-from us8k_batch.objects import Objects, read_ranges
+from us8k_batch.objects import Objects
 from us8k_batch.store.layout import ARRAY, DOCUMENT_BYTES, StoreInfo, shard_key
 from us8k_batch.store.shards import array_metadata
 from us8k_batch.store.zstd import HEADER_BYTES, read_header
@@ -116,7 +116,7 @@ class Chunks:
             if length > self._most:
                 raise DamageError(f"{key}: chunk {chunk} has {length} bytes, expected at most {self._most}")
             ranges.append((start, start + length))
-        return read_ranges(self._objects.reader, key, ranges)
+        return self._objects.get_ranges(key, ranges)
 
     def _index(self, shard: int, key: str) -> Index:
         index = self._indexes.get(shard)

@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from us8k_batch.documents import natural, read_document
 from us8k_batch.errors import LeaseHeldError, ObjectNotFoundError, RequestError, StorageError
 from us8k_batch.objects import Objects
+from us8k_batch.objects.retry import given_up_by
 from us8k_batch.store.layout import DOCUMENT_BYTES, LEASE
 
 HEARTBEAT_SECONDS = 2.0
@@ -39,9 +38,9 @@ class Holder:
     host: str
     pid: int
     machine: str
-    """Boot and process namespace: only where they are equal does the pid mean anything."""
+    """Boot and process namespace: only where they are equal does the pid mean anything; empty if not known."""
     started: float
-    """When the process started, in seconds since the epoch: a pid is used again."""
+    """When the process started, in clock ticks since the boot: a pid is used again, and the clock is set."""
 
     def __str__(self) -> str:
         """Say who it is in a message."""
@@ -50,25 +49,19 @@ class Holder:
     @property
     def is_dead(self) -> bool:
         """Whether it certainly does not live any more: it was on this machine, and is not there."""
-        if self.machine != _machine():
+        if not self.machine or self.machine != _machine():
             return False
-        try:
-            process = psutil.Process(self.pid)
-            # A zombie was killed, and its parent has not asked how it ended: in a container nobody may ever do.
-            return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > 1
-        except psutil.NoSuchProcess:
-            return True
+        return _start_of(self.pid) != self.started
 
     @property
     def is_here(self) -> bool:
         """Whether it certainly lives: it was on this machine, and still is."""
-        return self.machine == _machine() and not self.is_dead
+        return bool(self.machine) and self.machine == _machine() and not self.is_dead
 
 
 def this_process(run_id: str) -> Holder:
     """Describe the present process as a holder."""
-    started = psutil.Process().create_time()
-    return Holder(run_id, socket.gethostname(), os.getpid(), _machine(), started)
+    return Holder(run_id, socket.gethostname(), os.getpid(), _machine(), _start_of(os.getpid()) or 0)
 
 
 @contextlib.contextmanager
@@ -175,7 +168,7 @@ def _beat(objects: Objects, epoch: int, stop: threading.Event) -> None:
     while True:
         count += 1
         # A heartbeat that cannot be written costs at most the lease, which nothing depends on.
-        with contextlib.suppress(StorageError, OSError):
+        with contextlib.suppress(StorageError, OSError), given_up_by(stop):
             objects.replace(_beat_key(epoch), json.dumps({"beat": count}).encode())
         if stop.wait(HEARTBEAT_SECONDS):
             return
@@ -219,5 +212,18 @@ def _machine() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return f"{socket.gethostname()}/{psutil.boot_time():.0f}"
+    except OSError:  # not Linux: the heartbeat alone tells who lives
+        return ""
+
+
+def _start_of(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the boot; None if it is gone or was killed.
+
+    The system's own count: a time of day would move whenever somebody sets the clock (`proc_pid_stat(5)`).
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # A zombie was killed, and its parent has not asked how it ended: in a container nobody may ever do.
+    return None if fields[0] in ("Z", "X") else int(fields[19])

@@ -192,10 +192,9 @@ class Store:
         Frames are read through Zarr itself, without the check against their digests.
         """
         import xarray
-        from zarr.storage import ObjectStore
 
         Chunks(self._objects, self._info).n_rows()  # refuses what is not ours
-        store = ObjectStore(self._objects.reader(), read_only=True)
+        store = self._objects.zarr_store()
         with bounded():
             whole = xarray.open_zarr(store, group="mfcc.zarr", consolidated=False, chunks=None)
         live: xarray.Dataset = whole.isel(clip=self._table["row"].to_numpy())

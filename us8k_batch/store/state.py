@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from us8k_batch.documents import natural
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects
+from us8k_batch.objects.retry import Threads
 from us8k_batch.store import parquet
 from us8k_batch.store.commits import read_commit
 from us8k_batch.store.layout import (
@@ -211,7 +211,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     items = list(items)
     if len(items) < 2:  # starting a thread takes as long as reading a small file
         return [function(item) for item in items]
-    with ThreadPoolExecutor(min(READERS, len(items))) as pool:
+    with Threads(min(READERS, len(items))) as pool:
         return list(pool.map(function, items))
 
 
