@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def keys(name: str = "default", key: str = "AKIDEXAMPLE", more: str = "") -> str
 def test_without_files_the_environment_is_all(files: Files) -> None:
     """Nothing is told to obstore, which reads the environment itself."""
     assert s3_options() == {}
+
+
+def test_where_there_is_no_home_there_are_no_files(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user often has neither HOME nor an entry in the password file: the environment is all."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # KeyError, as for a user without an entry
+    assert s3_options() == {}
+    assert open_objects("s3://bucket/p").url == "s3://bucket/p"
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    with pytest.raises(RequestError, match=r"AWS_PROFILE=lab: no such profile in ~/\.aws/credentials"):
+        s3_options()
 
 
 def test_the_default_profile_is_read(files: Files) -> None:

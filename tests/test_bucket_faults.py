@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from bucket_runs import BucketRuns, undisturbed
 from datasets import make_manifest
@@ -14,7 +15,9 @@ from fault_proxy import FAULTS, FaultProxy, at_random
 from s3_servers import S3_ENVIRONMENT
 from stores import files
 
-from us8k_batch.objects import open_objects
+from us8k_batch.catalog.bucket import BucketSource
+from us8k_batch.objects import bucket, open_objects, retry
+from us8k_batch.objects.retry import SERVER_PAUSES
 from us8k_batch.store.verify import verify
 
 CLIPS = 10
@@ -74,6 +77,42 @@ def test_any_fault_of_one_request_is_none_of_ours(
         assert call() == expected
         assert faulty
     assert proxy.faults == {fault: 9}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_outage_is_outlasted(
+    s3: str, proxy: FaultProxy, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every request fails for as many pauses as a minute has: dataset and store go on, and say what they wait for."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    # A thousandth of the real pauses, so that the outage that they outlast is one of a twentieth of a second.
+    monkeypatch.setattr(bucket, "SERVER_PAUSES", tuple(pause / 1000 for pause in SERVER_PAUSES))
+    monkeypatch.setattr(retry, "TOLD_SECONDS", retry.TOLD_SECONDS / 1000)
+    monkeypatch.setattr(retry, "_last_told", [-1e9])
+    objects, source = open_objects(f"{s3}/store"), BucketSource(s3)
+    objects.create("there", b"x" * 1000)
+    left = 0
+
+    def outage(method: str, path: str) -> str | None:
+        nonlocal left
+        left -= 1
+        return fault if left >= 0 else None
+
+    proxy.decide = outage
+    for call, expected in (
+        (lambda: objects.create(f"new {fault}", b"y" * 1000), not fault.startswith("answer")),
+        (lambda: objects.replace("other", b"z" * 1000), None),
+        (lambda: objects.get("there"), b"x" * 1000),
+        (lambda: [bytes(part) for part in objects.get_ranges("there", [(0, 9)])], [b"x" * 9]),
+        (lambda: len(list(objects.list(""))), 3),
+        (lambda: source.read("store/there", 1000), b"x" * 1000),
+        (lambda: list(source.scan(pa.array(["store/there"]))["size"]), [pa.scalar(1000)]),
+    ):
+        left = len(SERVER_PAUSES)
+        assert call() == expected
+        assert left < 0
+    assert objects.get(f"new {fault}") == b"y" * 1000
+    assert "asking again for another" in caplog.text
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -19,12 +19,14 @@ from stores import Fuse
 
 from us8k_batch.errors import JobError, LeaseHeldError, RequestError
 from us8k_batch.objects import LocalObjects, Objects, open_objects
+from us8k_batch.store import lease
 from us8k_batch.store.lease import (
     ANSWER_SECONDS,
     HEARTBEAT_SECONDS,
     POLL_SECONDS,
     SILENCE_SECONDS,
     Holder,
+    _read_holder,
     hold,
     this_process,
 )
@@ -159,8 +161,6 @@ def test_a_holder_that_has_just_begun_lives(local: Objects) -> None:
 
 def test_the_heart_beats_while_the_lease_is_held(local: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     """The beat moves, whatever the holder does, and stops when the lease is released."""
-    from us8k_batch.store import lease
-
     monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.01)
     seen: list[bytes] = []
     moved = threading.Event()
@@ -215,6 +215,30 @@ def test_a_process_number_that_is_used_again_is_not_the_holder(local: Objects) -
     with hold(local, this_process("second"), clock=time.clock, wait=time.wait):
         pass
     assert time.now == 1000.0
+
+
+def test_a_clock_that_is_set_makes_nobody_dead(local: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The boot's time of day moves with the clock; when a process started is told without it."""
+    with another_process(local.url) as other:
+        holder = _read_holder(local, 1)
+        assert holder is not None
+        started = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        assert (holder.pid, holder.started) == (other.pid, started)
+        boot = psutil.boot_time()
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + 5)
+        monkeypatch.setattr(psutil, "boot_time", lambda: boot + 5)
+        assert holder.is_here
+        with pytest.raises(LeaseHeldError):
+            take(local, "second", Time())
+
+
+def test_without_proc_the_heartbeat_alone_decides(local: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where processes cannot be looked at, nobody is certainly dead, and nobody certainly lives."""
+    monkeypatch.setattr(lease, "_machine", str)
+    holder = this_process("first")
+    assert not holder.machine
+    assert not holder.is_dead
+    assert not holder.is_here
 
 
 def test_a_process_on_another_machine_is_neither_dead_nor_here(local: Objects) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from us8k_batch.cli.base import Output
+from us8k_batch.objects.retry import logger as waiting
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,6 +27,18 @@ _STAGES = {
 """A worker's stages; it waits while its child computes, and writes beside the next shard's."""
 
 
+class _Teller(logging.Handler):
+    """Says what is waited for between the other lines, or above the bar."""
+
+    def __init__(self, progress: TerminalProgress) -> None:
+        super().__init__(logging.WARNING)
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        self._progress.tell(record.getMessage())
+
+
 class TerminalProgress:
     """Tells a person how a run gets on, on stderr."""
 
@@ -34,6 +48,7 @@ class TerminalProgress:
         self._done = self._failed = self._total = 0
         self._started = self._told = 0.0
         self._spent: Counter[str] = Counter()
+        self._handler = _Teller(self)
 
     def tell(self, message: str) -> None:
         """Say one line."""
@@ -46,6 +61,8 @@ class TerminalProgress:
         """Begin to count clips."""
         self._total, self._started = clips, time.monotonic()
         self._told = self._started
+        waiting.addHandler(self._handler)
+        waiting.propagate = False
         if self._output.quiet or not clips:
             return
         if sys.stderr.isatty():
@@ -90,6 +107,8 @@ class TerminalProgress:
 
     def finish(self) -> None:
         """Stop counting."""
+        waiting.removeHandler(self._handler)
+        waiting.propagate = True
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

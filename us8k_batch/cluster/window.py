@@ -27,6 +27,7 @@ from us8k_batch.cluster.workshop import (
     call_on_worker,
 )
 from us8k_batch.errors import JobError, RequestError
+from us8k_batch.objects import retry
 from us8k_batch.settings import Settings
 
 Payload = TypeVar("Payload")
@@ -265,6 +266,8 @@ class Cluster:
 
     def _equip(self) -> None:
         self._client.register_plugin(WorkshopPlugin(*self._plugin))
+        # What workers wait for is said where the run is watched.
+        self._client.forward_logging(retry.logger.name)
 
     def _no_scheduler(self, error: BaseException) -> JobError:
         return JobError(

@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -196,15 +197,14 @@ class BucketObjects:
         return iter(())
 
     def reader(self) -> Any:
-        """Return the obstore store of the bucket, with retries of its own, for those who use it alone."""
-        use_obstore()
-        return open_bucket(self.url, retry_config=PATIENT)
+        """Return an obstore store of the bucket, with retries of its own, for those who use it alone."""
+        return _open_patient(self.url)
 
     def zarr_store(self) -> Any:
         """Return a Zarr store that opens the bucket anew in a forked child."""
         from us8k_batch.objects.zarr_bucket import ZarrBucket
 
-        return ZarrBucket(self.reader)
+        return ZarrBucket(partial(_open_patient, self.url))
 
     def _read(self, key: str, request: Callable[[Any], Answer]) -> Answer:
         def translate(error: Exception) -> Us8kError:
@@ -216,6 +216,11 @@ class BucketObjects:
 
     def _ask(self, failed: str, request: Callable[[Any], Answer]) -> Answer:
         return self._bucket.ask(failed, request, lambda error: storage_error(failed, error))
+
+
+def _open_patient(url: str) -> Any:
+    use_obstore()
+    return open_bucket(url, retry_config=PATIENT)
 
 
 def open_bucket(url: str, **options: Any) -> Any:

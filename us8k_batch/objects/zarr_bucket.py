@@ -8,7 +8,7 @@ from typing import Any
 
 from zarr.storage import ObjectStore
 
-from us8k_batch.objects.process import keep
+from us8k_batch.objects.process import keep, use_obstore
 
 
 class ZarrBucket(ObjectStore):  # type: ignore[type-arg]
@@ -19,6 +19,10 @@ class ZarrBucket(ObjectStore):  # type: ignore[type-arg]
         self._opened: Any = None
         self._process = os.getpid()
         super().__init__(make(), read_only=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel without what is open, and without credentials."""
+        return type(self), (self._make,)
 
     @property
     def store(self) -> Any:
@@ -31,3 +35,13 @@ class ZarrBucket(ObjectStore):  # type: ignore[type-arg]
     @store.setter
     def store(self, opened: Any) -> None:
         self._opened = opened
+
+    async def get(self, *arguments: Any, **options: Any) -> Any:
+        """Read an object, as Zarr's store does."""
+        use_obstore()  # before its functions are looked up
+        return await super().get(*arguments, **options)
+
+    async def get_partial_values(self, *arguments: Any, **options: Any) -> Any:
+        """Read parts of objects, as Zarr's store does."""
+        use_obstore()
+        return await super().get_partial_values(*arguments, **options)
