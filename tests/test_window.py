@@ -13,7 +13,7 @@ from pathlib import Path
 import dask.config
 import pytest
 from clusters import HandStarted, make_settings, wait_until
-from window_tasks import Bench, Work, answer, answer_aside, complain, die
+from window_tasks import Bench, Work, answer, answer_aside, complain, die, wait_for_storage
 
 from us8k_batch.cluster.connect import connect
 from us8k_batch.cluster.where import Where
@@ -64,6 +64,15 @@ def test_no_more_payloads_are_taken_than_the_window_holds(hand: HandStarted, tmp
             answers.append(number)
             assert taken - (len(answers) - 1) <= 2 * 3
     assert sorted(answers) == list(range(40))
+
+
+def test_what_a_worker_waits_for_is_said_where_the_run_is_watched(
+    hand: HandStarted, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pauses of a storage in trouble are told by workers, and read by who started the run."""
+    with connected(hand) as cluster:
+        assert [number for _, number in cluster.run("say", wait_for_storage, iter(works(tmp_path, 1)))] == [0]
+        wait_until(lambda: "clip 0: no answer; asking again" in caplog.text, "the line")
 
 
 def test_a_stop_finishes_what_is_in_hand_and_takes_nothing_more(hand: HandStarted, tmp_path: Path) -> None:

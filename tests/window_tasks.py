@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from us8k_batch.objects import retry
+
 
 class Bench:
     """A workshop: notes in a folder what becomes of it."""
@@ -64,3 +66,9 @@ def complain(bench: Bench, work: Work) -> int:
 def where_am_i(bench: Bench, work: Work) -> int:
     """Tell the worker's process id."""
     return os.getpid()
+
+
+def wait_for_storage(bench: Bench, work: Work) -> int:
+    """Say what a storage that does not answer is asked for."""
+    retry.logger.warning("clip %d: no answer; asking again", work.number)
+    return work.number

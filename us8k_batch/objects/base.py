@@ -139,6 +139,8 @@ def storage_error(message: str, error: Exception) -> StorageError:
     kind = StorageError if is_transient(error) else StorageRefusedError
     if lacks_credentials(error):
         return kind(f"{message}: {NO_CREDENTIALS}")
+    if kind is StorageError and (words := told_by_server(error)):
+        return kind(f"{message}: {words}")
     cause = str(error)
     # An answer repeats what it was asked with: the key's name, what was signed, the signature.
     told = _ANSWER.search(cause)
