@@ -16,6 +16,7 @@ from us8k_batch.catalog.listing import one_array
 from us8k_batch.catalog.locate import URBANSOUND8K
 from us8k_batch.catalog.report import EXAMPLES, CheckReport, Crossing, Duplicate, Durations, Part
 from us8k_batch.catalog.survey import survey
+from us8k_batch.likeness import lookalikes
 
 EDGES = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0, 30.0, 60.0, 600.0)
 """Where the ranges of the histogram of durations begin, in seconds; the last one is open."""
@@ -36,8 +37,8 @@ def check(dataset: str, progress: Callable[[int], None] | None = None) -> CheckR
     -------
     report : CheckReport
         Its `findings` are what ought to be otherwise: problems of single clips, sets of clips with the same bytes,
-        recordings in several folds, and class names that contradict their numbers. The five recordings that the
-        genuine UrbanSound8K has in two folds each are reported, but are no finding: it cannot be had without them.
+        recordings in several folds, labels and groups that look alike, and class names that contradict their
+        numbers. The five recordings that the genuine UrbanSound8K has in two folds each are reported, but are no finding: it cannot be had without them.
 
     Raises
     ------
@@ -64,6 +65,7 @@ def check(dataset: str, progress: Callable[[int], None] | None = None) -> CheckR
         problems=pa.concat_tables(problems).sort_by([("problem", "ascending"), ("path", "ascending")]),
         duplicates=_duplicates(clips, surveyed),
         crossings=_crossings(groups, official),
+        lookalikes=lookalikes(clips),
         contradictions=_contradictions(clips),
         classes=_classes(clips),
         census={kind: _counts(surveyed[kind]) for kind in CENSUS},

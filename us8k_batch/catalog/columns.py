@@ -20,7 +20,12 @@ PUBLISHED_PREFIX = "mfcc_"
 """Beginning of the pooled columns' names."""
 
 CONTROL = r"\p{Cc}"
-WHOLE = r"^-?[0-9]{1,18}$"
+WHOLE = r"^-?[0-9]{1,18}(\.0*)?$"
+"""Whole numbers, also as they are written of a column that had gaps: ``1.0``."""
+FRACTION = r"\.0*$"
+FLOAT_WHOLE = r"^-?[0-9]{1,18}\.0$"
+EXACT = 2.0**53
+"""Numbers of smaller magnitude are whole in float64 if they say so."""
 DECIMAL = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 CANONICAL_WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
 CANONICAL_DECIMAL = r"^-?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$"
@@ -47,6 +52,8 @@ def require_columns(metadata: Metadata, required: tuple[str, ...], hint: str) ->
 def text(metadata: Metadata, column: str) -> Any:
     """Return a column as strings; whole numbers become their digits, null stays.
 
+    Numbers that pandas made floats of, because the column has gaps, are the whole numbers that they were.
+
     Raises
     ------
     DatasetError
@@ -55,6 +62,8 @@ def text(metadata: Metadata, column: str) -> Any:
     values = metadata.table[column]
     if pa.types.is_integer(values.type) or pa.types.is_null(values.type):
         return values.cast(pa.string())
+    if pa.types.is_floating(values.type) and _are_whole(values):
+        return pc.if_else(pc.is_nan(values), None, values).cast(pa.int64()).cast(pa.string())
     if not pa.types.is_string(values.type):
         raise DatasetError(f"{metadata.name}: column {column} is {values.type}: expected text")
     metadata.require(
@@ -62,6 +71,14 @@ def text(metadata: Metadata, column: str) -> Any:
         column,
         "text without control characters",
     )
+    return values
+
+
+def names_of_recordings(metadata: Metadata, column: str) -> Any:
+    """Return a column as `text` does; if all its values are such as ``77751.0``, as whole numbers."""
+    values = text(metadata, column)
+    if metadata.data is not None and pc.all(pc.match_substring_regex(values, FLOAT_WHOLE), min_count=1).as_py():
+        values = pc.replace_substring_regex(values, FRACTION, "")
     return values
 
 
@@ -78,6 +95,9 @@ def whole_numbers(metadata: Metadata, column: str, bits: Any) -> Any:
     expected = f"a whole number of {bits.bit_width} bits"
     if pa.types.is_string(values.type):
         metadata.require(pc.match_substring_regex(values, WHOLE), column, expected)
+        values = pc.replace_substring_regex(values, FRACTION, "")
+    elif pa.types.is_floating(values.type):
+        metadata.require(_is_whole(values), column, expected)
     elif not pa.types.is_integer(values.type):
         metadata.require(pa.repeat(False, len(values)), column, expected)
     # Unsafe turns a number beyond int64 into one that the next line refuses.
@@ -95,6 +115,16 @@ def decimals(metadata: Metadata, column: str) -> Any:
     """Return a column of a CSV as float64; refuse a row with anything else than a number, or nothing."""
     metadata.require(pc.match_substring_regex(metadata.table[column], DECIMAL), column, "a number")
     return metadata.table[column].cast(pa.float64())
+
+
+def _is_whole(values: Any) -> Any:
+    """Tell which values of a floating column are whole numbers, exactly known; null where there is none."""
+    return pc.and_(pc.equal(values, pc.floor(values)), pc.less(pc.abs(values), EXACT))
+
+
+def _are_whole(values: Any) -> bool:
+    """Tell whether a floating column holds whole numbers and gaps."""
+    return bool(pc.all(pc.or_(pc.is_nan(values), _is_whole(values)), min_count=0).as_py())
 
 
 def settled(values: Any) -> Any:

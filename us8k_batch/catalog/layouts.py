@@ -12,9 +12,9 @@ from us8k_batch.catalog.columns import (
     decimals,
     filled_text,
     is_published,
+    names_of_recordings,
     require_columns,
     settled,
-    text,
     whole_numbers,
 )
 from us8k_batch.catalog.locate import MANIFEST, URBANSOUND8K
@@ -82,7 +82,7 @@ def _manifest(metadata: Metadata) -> pa.Table:
         paths,
         whole_numbers(metadata, "fold", pa.int32()),
         filled_text(metadata, "label"),
-        text(metadata, "group") if "group" in names else nothing,
+        names_of_recordings(metadata, "group") if "group" in names else nothing,
     )
     return _assemble(metadata, core, MANIFEST_COLUMNS, {})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,12 @@ from us8k_batch.parquet_bounds import check_size
 
 BLOCK = 8 << 20
 """Bytes that Arrow parses at a time; also the longest row that a CSV may have."""
+SMALL = 1 << 20
+"""Bytes up to which a CSV is parsed by the calling thread: threads that Arrow still starts when a refusal ends the
+process abort it."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars"}
+"""What tables are separated by that are not separated by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Metadata:
     """All columns: text from a CSV (an empty cell is null), its own types from Parquet."""
     data: bytes | None
     """The CSV file, to find the line of a row; None for Parquet."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """By the name of a column, what it is called in the file, where that is another name."""
 
     def refuse(self, row: int, text: str) -> DatasetError:
         """Make the error for one row (counted from 0), naming where a person finds it.
@@ -49,7 +56,7 @@ class Metadata:
         row = pc.index(pc.fill_null(mask, False), False).as_py()
         if row >= 0:
             value = self.table[column][row].as_py()
-            raise self.refuse(row, f"{column} = {'nothing' if value is None else repr(value)}: expected {expected}")
+            raise self.refuse(row, f"{self.given.get(column, column)} = {'nothing' if value is None else repr(value)}: expected {expected}")
 
 
 def parse_csv(name: str, data: bytes) -> Metadata:
@@ -62,10 +69,13 @@ def parse_csv(name: str, data: bytes) -> Metadata:
         no row.
     """
     header = _header(name, data)
+    if len(header) == 1:
+        for mark in (mark for mark in SEPARATORS if mark in header[0]):
+            raise DatasetError(f"{name}: its columns are separated by {SEPARATORS[mark]}, expected commas; save it so")
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(data),
-            read_options=pa_csv.ReadOptions(block_size=BLOCK),
+            read_options=pa_csv.ReadOptions(block_size=BLOCK, use_threads=len(data) > SMALL),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()),
