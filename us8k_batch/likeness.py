@@ -22,7 +22,7 @@ class Lookalike:
 
     def __str__(self) -> str:
         """Quote the spellings, and say what they are to whoever compares them exactly."""
-        told = ", ".join(f"{_quoted(name)} ({n:,} clip{'s' if n > 1 else ''})" for name, n in self.spellings)
+        told = ", ".join(f"{quoted(name)} ({n:,} clip{'s' if n > 1 else ''})" for name, n in self.spellings)
         kind, several = ("class", "classes") if self.column == "label" else ("recording", "recordings")
         text = f"{self.column}s that look like one {kind}, and are {len(self.spellings)} {several}: {told}"
         if self.column == "group" and len(self.folds) > 1:
@@ -90,6 +90,6 @@ def _folds(table: pa.Table, column: str, spellings: pa.Array, alike: pa.Array) -
     return folds
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Quote a text so that no two spellings look the same: what is not ASCII is given by its code too."""
     return repr(text) if repr(text) == ascii(text) else f"{text!r} = {text!a}"

@@ -15,7 +15,7 @@ import obstore.exceptions
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from us8k_batch.catalog.listing import FINE, one_array, seen_table, split_paths
+from us8k_batch.catalog.listing import FINE, LATEST, one_array, seen_table, split_paths
 from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.unreadable import DENIED, FAULTS, MISSING, TooLargeError
 from us8k_batch.errors import ClipError, StorageError
@@ -55,7 +55,7 @@ class BucketSource:
         absent = one_array(found["path"]).is_null().to_numpy(zero_copy_only=False)
         return seen_table(
             one_array(found["size"]),
-            pc.multiply(one_array(found["modified"]).cast(pa.int64()), 1000),
+            _nanoseconds(one_array(found["modified"]).cast(pa.int64())),
             one_array(found["etag"]),
             np.where(absent, FAULTS.index(MISSING), FINE).astype(np.int16),
         )
@@ -81,6 +81,20 @@ class BucketSource:
             return bytes(obstore.get_range(self._store, path, start=0, end=min(size, length))), size
 
         return self._ask(path, head)
+
+    def names(self, folder: str) -> tuple[list[str], list[str]]:
+        """List what is directly below a prefix."""
+
+        def once() -> tuple[list[str], list[str]]:
+            try:
+                found = obstore.list_with_delimiter(self._store, folder or None)
+            except OBSTORE_ERRORS as error:
+                raise StorageError(f"{self.root}/{folder}: cannot be listed: {_cause(error)}") from None
+            keys = [[str(one) for one in found["common_prefixes"]], [entry["path"] for entry in found["objects"]]]
+            folders, files = (sorted(key.rstrip("/").rpartition("/")[2] for key in part) for part in keys)
+            return folders, files
+
+        return retry(once, folder, self._sleep)
 
     def _get(self, path: str, limit: int) -> memoryview:
         answer = obstore.get(self._store, path)
@@ -110,6 +124,14 @@ class BucketSource:
                 yield pa.record_batch(arrays, schema=LISTED_SCHEMA)
         except OBSTORE_ERRORS as error:
             raise StorageError(f"{self.root}/{prefix}: cannot be listed: {_cause(error)}") from None
+
+
+def _nanoseconds(microseconds: Any) -> Any:
+    """Return times in ns, within the years that 64 bits hold."""
+    most = LATEST // 1000
+    return pc.multiply(
+        pc.min_element_wise(pc.max_element_wise(microseconds, -most, skip_nulls=False), most, skip_nulls=False), 1000
+    )
 
 
 def prefixes(folders: Iterable[str]) -> list[str]:

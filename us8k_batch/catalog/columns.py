@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +37,59 @@ FEW = 1000
 """Rows looked at first: most columns of text show there that they are no numbers."""
 
 
+def read_columns(assignments: Sequence[str]) -> dict[str, str]:
+    """Read what was given of ``--columns``: ``path=filename,label=category``.
+
+    Raises
+    ------
+    DatasetError
+        If a part of it is no assignment, or a column is named twice.
+    """
+    columns: dict[str, str] = {}
+    for text in assignments:
+        for part in next(csv.reader([text]), []):
+            ours, mark, theirs = part.partition("=")
+            if not (mark and ours.strip() and theirs.strip()):
+                raise DatasetError(f"--columns {part!r}: expected an assignment, such as path=filename")
+            if ours.strip() in columns:
+                raise DatasetError(f"--columns: {ours.strip()} is named twice, expected once")
+            columns[ours.strip()] = theirs.strip()
+    return columns
+
+
+def with_columns(metadata: Metadata, columns: Mapping[str, str], known: tuple[str, ...]) -> Metadata:
+    """Give columns of a table the names that we know them by.
+
+    They keep their own names beside, and travel; a column that has the name already is not used.
+
+    Parameters
+    ----------
+    metadata : Metadata
+        The table as it is.
+    columns : mapping
+        By our name, the name in the table.
+    known : tuple of str
+        Our names.
+
+    Raises
+    ------
+    DatasetError
+        If a name is none of ours, or the table has no such column.
+    """
+    table = metadata.table
+    for ours, theirs in columns.items():
+        if ours not in known:
+            raise DatasetError(f"--columns {ours}={theirs}: expected one of {', '.join(known)} before the =")
+        if theirs not in metadata.table.column_names:
+            found = ", ".join(map(repr, metadata.table.column_names[:20]))
+            raise DatasetError(f"{metadata.name}: --columns {ours}={theirs}: no column {theirs!r}; found {found}")
+        if ours in table.column_names:
+            table = table.drop_columns([ours])
+        table = table.append_column(ours, metadata.table[theirs])
+    spent = {name for name in columns.values() if is_published(name) and name not in known}
+    return replace(metadata, table=table.drop_columns(sorted(spent)), given=dict(columns))
+
+
 def is_published(name: str) -> bool:
     """Tell whether a name is one of the published tables'."""
     return name in PUBLISHED_NAMES or name.startswith(PUBLISHED_PREFIX)
@@ -60,6 +116,8 @@ def text(metadata: Metadata, column: str) -> Any:
         If the column is of another type, or a value holds a control character.
     """
     values = metadata.table[column]
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float64())
     if pa.types.is_integer(values.type) or pa.types.is_null(values.type):
         return values.cast(pa.string())
     if pa.types.is_floating(values.type) and _are_whole(values):
@@ -92,6 +150,8 @@ def filled_text(metadata: Metadata, column: str) -> Any:
 def whole_numbers(metadata: Metadata, column: str, bits: Any) -> Any:
     """Return a column as whole numbers of an Arrow integer type; refuse a row with anything else, or nothing."""
     values = metadata.table[column]
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float64())
     expected = f"a whole number of {bits.bit_width} bits"
     if pa.types.is_string(values.type):
         metadata.require(pc.match_substring_regex(values, WHOLE), column, expected)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
+from us8k_batch.catalog.listing import EARLIEST, FINE, LATEST, by_folder, seen_table, split_paths
 from us8k_batch.catalog.room import Room, new_room
 from us8k_batch.catalog.unreadable import (
     DENIED,
@@ -97,6 +97,21 @@ class LocalSource:
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Open as `read` does, and read the beginning."""
         return retry(lambda: self._open(path, lambda file, size: (os.read(file, length), size)), path, self._sleep)
+
+    def names(self, folder: str) -> tuple[list[str], list[str]]:
+        """List a folder; a name that is not UTF-8 is left out."""
+        real = os.path.realpath(os.path.join(self._real, folder))  # noqa: PTH118
+        found: tuple[list[str], list[str]] = ([], [])
+        try:
+            if not self._holds(real):
+                raise OUTSIDE.at(folder)
+            with os.scandir(real) as entries:
+                for entry in entries:
+                    if entry.name.isprintable():
+                        found[not entry.is_dir()].append(entry.name)
+        except OSError as error:
+            raise translate(folder or ".", error) from error
+        return sorted(found[0]), sorted(found[1])
 
     def _open(self, path: str, use: Callable[[int, int], T]) -> T:
         """Let `use` read an open clip: it is given the descriptor, and the size in bytes."""
@@ -207,7 +222,11 @@ class LocalSource:
         fault = fault_of_mode(status.st_mode)
         if fault is None and status.st_mode & READABLE_BY_ALL != READABLE_BY_ALL:
             fault = None if os.access(entry.path, os.R_OK, effective_ids=EFFECTIVE) else DENIED
-        return status.st_size, status.st_mtime_ns, FINE if fault is None else FAULTS.index(fault)
+        return (
+            status.st_size,
+            max(EARLIEST, min(status.st_mtime_ns, LATEST)),
+            FINE if fault is None else FAULTS.index(fault),
+        )
 
     def _holds(self, real: str) -> bool:
         return real.startswith(self._below) or real == self._real

@@ -56,7 +56,8 @@ class Metadata:
         row = pc.index(pc.fill_null(mask, False), False).as_py()
         if row >= 0:
             value = self.table[column][row].as_py()
-            raise self.refuse(row, f"{self.given.get(column, column)} = {'nothing' if value is None else repr(value)}: expected {expected}")
+            told = "nothing" if value is None else repr(value)
+            raise self.refuse(row, f"{self.given.get(column, column)} = {told}: expected {expected}")
 
 
 def parse_csv(name: str, data: bytes) -> Metadata:
@@ -71,7 +72,7 @@ def parse_csv(name: str, data: bytes) -> Metadata:
     header = _header(name, data)
     if len(header) == 1:
         for mark in (mark for mark in SEPARATORS if mark in header[0]):
-            raise DatasetError(f"{name}: its columns are separated by {SEPARATORS[mark]}, expected commas; save it so")
+            raise DatasetError(f"{name}: its columns are separated by {SEPARATORS[mark]}, expected commas")
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(data),
@@ -106,14 +107,14 @@ def parse_parquet(name: str, data: bytes) -> Metadata:
         raise DatasetError(f"{name}: expected a Parquet file: {(str(error) or 'damaged').splitlines()[0]}") from error
     metadata = _checked(Metadata(name, table.replace_schema_metadata(None), None))
     table = metadata.table
-    for place, field in enumerate(table.schema):
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    for place, column in enumerate(table.schema):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if pa.types.is_nested(kind):
-            raise DatasetError(f"{name}: column {field.name} is {kind}: expected plain values, such as text")
+            raise DatasetError(f"{name}: column {column.name} is {kind}: expected plain values, such as text")
         if pa.types.is_large_string(kind) or kind == pa.string_view():
             kind = pa.string()
-        if kind != field.type:
-            table = table.set_column(place, field.name, table[field.name].cast(kind))
+        if kind != column.type:
+            table = table.set_column(place, column.name, table[column.name].cast(kind))
     return Metadata(name, table, None)
 
 
