@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from us8k_batch.catalog.metadata import Metadata
+from us8k_batch.catalog.metadata import Metadata, separated_otherwise
 from us8k_batch.errors import DatasetError
 
 PUBLISHED_NAMES = (
@@ -100,9 +100,9 @@ def require_columns(metadata: Metadata, required: tuple[str, ...], hint: str) ->
     names = metadata.table.column_names
     absent = [name for name in required if name not in names]
     if absent:
-        raise DatasetError(
-            f"{metadata.name}: no column {', '.join(absent)}; found {', '.join(map(repr, names[:20]))}. {hint}"
-        )
+        found = ", ".join(map(repr, names[:20]))
+        hint = separated_otherwise(names) or hint
+        raise DatasetError(f"{metadata.name}: no column {', '.join(absent)}; found {found}. {hint}")
 
 
 def text(metadata: Metadata, column: str) -> Any:

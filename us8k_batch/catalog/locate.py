@@ -74,8 +74,8 @@ def locate(dataset: str) -> Place:
         return Place(url, url, URBANSOUND8K, _parse(f"{url}/{BESIDE_FOLDS}", data), audio)
     manifests = [(name, data) for name in MANIFEST_FILES if (data := _read(url, name)) is not None]
     if not manifests:
-        expected = " or ".join((METADATA_FILE, BESIDE_FOLDS, *MANIFEST_FILES))
-        raise DatasetError(f"{url}: no dataset: expected {expected} in it; found {_found(url)}")
+        expected = f"{' or '.join((METADATA_FILE, *MANIFEST_FILES))} in it, or {BESIDE_FOLDS} beside fold1 to fold10"
+        raise DatasetError(f"{url}: no dataset: expected {expected}; found {_found(url)}")
     if len(manifests) > 1:
         raise DatasetError(f"{url}: holds {' and '.join(MANIFEST_FILES)}; expected one, or the path of one")
     name, data = manifests[0]

@@ -70,9 +70,8 @@ def parse_csv(name: str, data: bytes) -> Metadata:
         no row.
     """
     header = _header(name, data)
-    if len(header) == 1:
-        for mark in (mark for mark in SEPARATORS if mark in header[0]):
-            raise DatasetError(f"{name}: its columns are separated by {SEPARATORS[mark]}, expected commas")
+    if "\t" in header[0] and len(header) == 1:
+        raise DatasetError(f"{name}: {separated_otherwise(header)}")
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(data),
@@ -118,6 +117,14 @@ def parse_parquet(name: str, data: bytes) -> Metadata:
     return Metadata(name, table, None)
 
 
+def separated_otherwise(header: list[str]) -> str:
+    """Say what the columns of a CSV are separated by, if it is no commas; else return nothing."""
+    for mark, name in SEPARATORS.items():
+        if len(header) == 1 and mark in header[0]:
+            return f"its columns are separated by {name}, expected commas"
+    return ""
+
+
 def _header(name: str, data: bytes) -> list[str]:
     try:
         first = next(_records(data), None)
@@ -149,9 +156,8 @@ def _diagnose(name: str, data: bytes, header: list[str], error: pa.ArrowInvalid)
     try:
         for line, record in _records(data):
             if len(record) != len(header):
-                return DatasetError(
-                    f"{name}, line {line}: {len(record)} values, expected {len(header)} as in the header"
-                )
+                told = f"{len(record)} values, expected {len(header)} as in the header"
+                return DatasetError(f"{name}, line {line}: {separated_otherwise(header) or told}")
     except UnicodeDecodeError:
         return _not_utf8(name, data)
     return DatasetError(f"{name}: expected a CSV file with commas: {str(error).splitlines()[0][:200]}")
