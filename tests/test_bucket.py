@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -189,3 +190,13 @@ def test_a_server_that_is_not_there_is_no_fault_of_the_clip(server):
     with pytest.raises(StorageError, match="no answer from the server"):
         BucketSource("s3://bucket", slept.append).read("a.wav", 10)
     assert tuple(slept) == pauses("a.wav")
+
+
+def test_a_time_beyond_64_bits_of_nanoseconds_is_the_nearest_that_they_hold():
+    """Other storages that speak S3 tell whatever time their disk has."""
+    times = [datetime(year, 1, 1, tzinfo=UTC) for year in (1600, 1970, 2400)]
+    found = bucket.nanoseconds(pa.array(times, pa.timestamp("us", "UTC")).cast(pa.int64())).to_pylist()
+    assert found[1] == 0
+    assert -(1 << 63) <= found[0] < -9_223_372_036_000_000_000
+    assert 9_223_372_036_000_000_000 < found[2] < 1 << 63
+    assert bucket.nanoseconds(pa.array([None], pa.int64())).to_pylist() == [None]

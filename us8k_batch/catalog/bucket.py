@@ -55,7 +55,7 @@ class BucketSource:
         absent = one_array(found["path"]).is_null().to_numpy(zero_copy_only=False)
         return seen_table(
             one_array(found["size"]),
-            _nanoseconds(one_array(found["modified"]).cast(pa.int64())),
+            nanoseconds(one_array(found["modified"]).cast(pa.int64())),
             one_array(found["etag"]),
             np.where(absent, FAULTS.index(MISSING), FINE).astype(np.int16),
         )
@@ -126,7 +126,7 @@ class BucketSource:
             raise StorageError(f"{self.root}/{prefix}: cannot be listed: {_cause(error)}") from None
 
 
-def _nanoseconds(microseconds: Any) -> Any:
+def nanoseconds(microseconds: Any) -> Any:
     """Return times in ns, within the years that 64 bits hold."""
     most = LATEST // 1000
     return pc.multiply(
