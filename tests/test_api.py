@@ -22,6 +22,7 @@ from us8k_batch.catalog.synth import synthesise
 from us8k_batch.config import read_options
 from us8k_batch.errors import ConfigError, RequestError
 from us8k_batch.recheck import recheck
+from us8k_batch.reporting.report import report as write_page
 
 FUNCTIONS = ("extract", "plan", "cross_validate", "report")
 
@@ -146,7 +147,7 @@ def test_columns_may_have_any_name_and_any_meaning(scheduler: str, tmp_path: Pat
     assert record["columns"] == columns
     run = us8k_batch.cross_validate(store, "dummy", out=tmp_path / "run", jobs=1)
     for target in (store, run.path):
-        us8k_batch.report(target, tmp_path / "page.html", dataset=manifest)
+        write_page([str(target)], str(tmp_path / "page.html"), dataset=str(manifest), columns=columns)
     assert recheck(str(store), str(manifest), 3, columns=columns).problems == []
     assert check(str(manifest), columns=columns).findings == 0
     again = us8k_batch.plan(manifest, store, columns=columns | {"group": "part"}).values["planned"]

@@ -264,12 +264,8 @@ def report(
     from us8k_batch.reporting.report import report as write
 
     targets = [target] if isinstance(target, str | PathLike) else target
-    return write(
-        [fspath(one) for one in targets],
-        fspath(out),
-        dataset=None if dataset is None else fspath(dataset),
-        say=tell or _say_nothing,
-    )
+    place = None if dataset is None else fspath(dataset)
+    return write([fspath(one) for one in targets], fspath(out), dataset=place, say=tell or _say_nothing)
 
 
 def _say_nothing(_message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from us8k_batch.catalog.layouts import CLIP_COLUMNS, describe_clips
+from us8k_batch.catalog.layouts import CLIP_COLUMNS, clips_of
 from us8k_batch.catalog.listing import SEEN_SCHEMA, one_array
 from us8k_batch.catalog.locate import Place, locate
 from us8k_batch.catalog.nearby import nearby
@@ -89,7 +89,7 @@ def open_catalog(dataset: str, columns: Mapping[str, str] | None = None) -> Cata
 
 def _look(place: Place, columns: Mapping[str, str] | None) -> pa.Table:
     """Describe the clips in the order of the metadata, with what the scan saw of them."""
-    clips = describe_clips(place.layout, place.metadata, audio=place.audio, columns=columns)
+    clips = clips_of(place, columns)
     source = open_source(place.root)
     seen = _with_hints(source, source.scan(clips["path"]), clips["path"])
     outside = pc.index(seen["detail"], OUTSIDE.text).as_py()

@@ -19,7 +19,7 @@ from us8k_batch.catalog.columns import (
     whole_numbers,
     with_columns,
 )
-from us8k_batch.catalog.locate import URBANSOUND8K
+from us8k_batch.catalog.locate import URBANSOUND8K, Place
 from us8k_batch.catalog.metadata import Metadata
 from us8k_batch.catalog.paths import relative_paths
 from us8k_batch.errors import DatasetError
@@ -38,6 +38,11 @@ TIMES = frozenset(
     for unit in ("", "_time", "_s", "_sec", "_seconds")
 )
 """Names of columns, in small letters, that tell which part of a file is meant."""
+
+
+def clips_of(place: Place, columns: Mapping[str, str] | None = None) -> pa.Table:
+    """Describe the clips of a dataset that was found; see `describe_clips`."""
+    return describe_clips(place.layout, place.metadata, audio=place.audio, columns=columns)
 
 
 def describe_clips(
