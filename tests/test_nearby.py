@@ -16,6 +16,7 @@ CASES = [
     ("audio/a.wav ", "audio/a.wav"),
     ("audio/a.wav", "audio/a .wav"),
     ("audio/a.mp3", "audio/a.wav"),
+    ("audio/a b.wav", "audio/a\u00a0b.wav"),
     ("Audio/a.wav", "audio/a.wav"),
     ("G\u00e9/x/a.wav", "Ge\u0301/X/a.wav"),
     ("audio/a.wav", "other/a.wav"),

@@ -107,7 +107,9 @@ def _manifest(metadata: Metadata) -> pa.Table:
         "if they have other names: --columns path=filename,label=category"
     )
     if "slice_file_name" in names:
-        hint = "UrbanSound8K's own metadata: give the folder that holds metadata/ and audio/"
+        hint = (
+            "UrbanSound8K's own metadata: give the folder that holds metadata/ and audio/, or this file and the folds"
+        )
     require_columns(metadata, MANIFEST_NEEDED, hint)
     paths = relative_paths(metadata, "path")
     _refuse_parts(metadata, paths)

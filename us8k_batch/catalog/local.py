@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import stat
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """A pipe, opened plainly, would block for ever."""
 FINDING = os.O_PATH | os.O_CLOEXEC if hasattr(os, "O_PATH") and os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112
 """What finds a file without opening it, and so can do nothing to a device; 0 where the system cannot."""
+UNSAYABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no path of a dataset may hold."""
 TAIL = 65536
 """Bytes asked for at once beyond the size that a file had when it was opened."""
 T = TypeVar("T")
@@ -99,7 +102,7 @@ class LocalSource:
         return retry(lambda: self._open(path, lambda file, size: (os.read(file, length), size)), path, self._sleep)
 
     def names(self, folder: str) -> tuple[list[str], list[str]]:
-        """List a folder; a name that is not UTF-8 is left out."""
+        """List a folder; a name that is not UTF-8, or holds control characters, is left out."""
         real = os.path.realpath(os.path.join(self._real, folder))  # noqa: PTH118
         found: tuple[list[str], list[str]] = ([], [])
         try:
@@ -107,7 +110,7 @@ class LocalSource:
                 raise OUTSIDE.at(folder)
             with os.scandir(real) as entries:
                 for entry in entries:
-                    if entry.name.isprintable():
+                    if not UNSAYABLE.search(entry.name):
                         found[not entry.is_dir()].append(entry.name)
         except OSError as error:
             raise translate(folder or ".", error) from error
