@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from datasets import make_manifest
 from runs import SMALL
 from stores import files
 
 import us8k_batch
 from us8k_batch import api
+from us8k_batch.catalog.check import check
 from us8k_batch.catalog.synth import synthesise
 from us8k_batch.config import read_options
 from us8k_batch.errors import ConfigError, RequestError
+from us8k_batch.recheck import recheck
+from us8k_batch.reporting.report import report as write_page
 
 FUNCTIONS = ("extract", "plan", "cross_validate", "report")
 
@@ -105,3 +110,57 @@ def test_mistakes_are_the_commands_mistakes(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(RequestError):
         us8k_batch.plan(tmp_path, tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_columns_may_have_any_name_and_any_meaning(scheduler: str, tmp_path: Path) -> None:
+    """A table with names of its own is extracted, trained on, shown, checked and proved; other names relabel."""
+    names = (
+        "salience",
+        "fsID",
+        "classID",
+        "class",
+        "peak",
+        "rms",
+        "shard",
+        "place",
+        "index",
+        "genuine",
+        "sample_rate",
+    )
+    own = {name: lambda i, name=name: f"{name} {i}" if i % 3 else "" for name in names}
+    manifest = make_manifest(tmp_path / "data", clips=12, formats=("WAV",), columns=own)
+    text = manifest.read_text()
+    assert text.startswith("path,label,fold,group,")
+    manifest.write_text(text.replace("path,label,fold,group,", "filename,category,part,src_file,", 1))
+    columns = {"path": "filename", "label": "category", "fold": "part", "group": "src_file"}
+    store, told = tmp_path / "store", list[str]()
+    with pytest.raises(RequestError, match="no column path, label, fold; found 'filename'"):
+        us8k_batch.plan(manifest, store)
+    features = read_options(None, SMALL)
+    how = {"features": features, "scheduler": scheduler, "tell": told.append}
+    done = us8k_batch.extract(manifest, store, columns=columns, **how)
+    assert (done.extracted, done.failures) == (12, 0)
+    pooled = us8k_batch.open_store(str(store)).pooled
+    assert list(pooled["filename"]) == list(pooled["path"])
+    assert us8k_batch.extract(manifest, store, columns=columns, **how).run_id is None
+    (record,) = (json.loads(path.read_bytes()) for path in (store / "runs").glob("*.json"))
+    assert record["columns"] == columns
+    run = us8k_batch.cross_validate(store, "dummy", out=tmp_path / "run", jobs=1)
+    for target in (store, run.path):
+        write_page([str(target)], str(tmp_path / "page.html"), dataset=str(manifest), columns=columns)
+    assert recheck(str(store), str(manifest), 3, columns=columns).problems == []
+    assert check(str(manifest), columns=columns).findings == 0
+    again = us8k_batch.plan(manifest, store, columns=columns | {"group": "part"}).values["planned"]
+    assert (again["relabelled"], again["new"], again["changed"]) == (12, 0, 0)
+
+
+def test_labels_that_look_alike_are_told_by_every_run(scheduler: str, tmp_path: Path) -> None:
+    """Also when there is nothing to do; the labels are published as they are."""
+    manifest = make_manifest(tmp_path / "data", clips=4, formats=("WAV",), labels=("rain", "rain "))
+    for _ in range(2):
+        told: list[str] = []
+        features = read_options(None, SMALL)
+        us8k_batch.extract(manifest, tmp_path / "store", features=features, scheduler=scheduler, tell=told.append)
+        assert any(line.startswith("warning: labels that look like one class") for line in told)
+    assert set(us8k_batch.open_store(str(tmp_path / "store")).pooled["label"]) == {"rain", "rain "}
+    assert "look like one class" in us8k_batch.plan(manifest, tmp_path / "store").text

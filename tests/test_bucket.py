@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -238,3 +239,13 @@ def test_a_stray_key_costs_no_clip(s3, key, caplog):
     assert seen["error"].to_pylist() == [None] * 4 + ["missing"] * 2
     named = repr(key.rstrip("/"))[1:-1]
     assert any(named in record.getMessage() for record in caplog.records)
+
+
+def test_a_time_beyond_64_bits_of_nanoseconds_is_the_nearest_that_they_hold():
+    """Other storages that speak S3 tell whatever time their disk has."""
+    times = [datetime(year, 1, 1, tzinfo=UTC) for year in (1600, 1970, 2400)]
+    found = bucket.nanoseconds(pa.array(times, pa.timestamp("us", "UTC")).cast(pa.int64())).to_pylist()
+    assert found[1] == 0
+    assert -(1 << 63) <= found[0] < -9_223_372_036_000_000_000
+    assert 9_223_372_036_000_000_000 < found[2] < 1 << 63
+    assert bucket.nanoseconds(pa.array([None], pa.int64())).to_pylist() == [None]

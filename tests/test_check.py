@@ -96,6 +96,35 @@ def test_a_dataset_without_groups_says_that_leaks_are_unknown(tmp_path):
     assert any("unknown" in line for line in report.lines())
 
 
+def test_labels_and_recordings_that_look_alike_are_found(tmp_path):
+    """A space, a capital or a Unicode form hides a class or a leak; quoted, counted, and nothing is changed."""
+    labels, groups = ["rain", "rain ", "Rain"], ["tape", "tape "]
+    rows = [
+        {"path": f"{i}.wav", "label": labels[i % 3], "fold": str(1 + i % 2), "group": groups[i % 2]} for i in range(6)
+    ]
+    for i in range(6):
+        write_tone(tmp_path / f"{i}.wav", frequency=300.0 + i)
+    write_rows(tmp_path / "manifest.csv", rows)
+    before = (tmp_path / "manifest.csv").read_bytes()
+    report = check(str(tmp_path))
+    assert report.findings == 2
+    lines = "\n".join(report.lines())
+    assert "look like one class, and are 3 classes: 'Rain' (2 clips), 'rain' (2 clips), 'rain ' (2 clips)" in lines
+    assert "'tape' (3 clips), 'tape ' (3 clips); in folds 1, 2, a leak if they are one" in lines
+    assert [one["column"] for one in json.loads(json.dumps(report.to_dict()))["lookalikes"]] == ["label", "group"]
+    assert (tmp_path / "manifest.csv").read_bytes() == before
+
+
+def test_class_numbers_with_gaps_are_no_crash(tmp_path):
+    """A manifest's own columns may be empty here and there."""
+    manifest = make_manifest(
+        tmp_path,
+        clips=4,
+        columns={"classID": lambda i: "3" if i % 2 else "", "class": lambda i: "a" if i > 1 else ""},
+    )
+    assert check(str(manifest)).contradictions == ()
+
+
 def test_class_numbers_that_contradict_names_are_found(tmp_path):
     """One number under two names, and one name under two numbers."""
     folder = make_urbansound8k(tmp_path, clips=30, seconds=0.1)
@@ -249,3 +278,11 @@ def test_a_header_without_samples_behind_it_is_no_crash(tmp_path, cut):
     clip = tmp_path / "audio/clip000.wav"
     clip.write_bytes(clip.read_bytes()[:cut])
     assert problems_of(check(str(manifest))) == {"truncated": {"audio/clip000.wav"}}
+
+
+def test_the_genuine_clips_are_known_beside_their_metadata_too(real_data, tmp_path):
+    """The mirror that has the folds beside UrbanSound8K.csv holds the same clips."""
+    source = real_data / "UrbanSound8K"
+    shutil.copytree(source / "audio", tmp_path / "mirror")
+    shutil.copy(source / "metadata/UrbanSound8K.csv", tmp_path / "mirror")
+    assert check(str(tmp_path / "mirror")).genuine == check(str(source)).genuine

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from us8k_batch.gallery.choose import by_class, evenly, spread, typical
+from us8k_batch.gallery.choose import by_class, evenly, spread, tells_salience, typical
 
 labels = st.lists(st.sampled_from("abcde"), max_size=60)
 
@@ -59,3 +59,11 @@ def test_a_class_is_shown_by_a_clip_in_the_foreground_of_usual_length() -> None:
     assert typical(table(["a"] * 4, **clips), np.arange(4)) == 2
     assert typical(table(["a"] * 4, duration=clips["duration"]), np.arange(4)) == 1
     assert typical(table(["a"], duration=[4.0], salience=[2]), np.arange(1)) == 0
+
+
+def test_a_salience_of_another_meaning_chooses_nothing() -> None:
+    """Text, other numbers, or nothing at all in a column of that name are the dataset's own affair."""
+    for other in (["loud", "1"], [0, 1], [1.0, 2.0], [None, None]):
+        assert typical(table(["a"] * 2, duration=[4.0, 4.0], salience=other), np.arange(2)) == 0
+        assert not tells_salience(table(["a"] * 2, salience=other))
+    assert tells_salience(table(["a"] * 3, salience=[1, 2, None]))

@@ -66,7 +66,7 @@ KEYS = {
 OPTIONS = {
     "--set", "--config", "--clips-per-shard", "--retry-failed", "--refresh", "--allow-removal", "--engine",
     "--max-failures", "--force", "--performance-report", "--dry-run", "--scheduler", "--scheduler-file", "--cluster",
-    "--workers", "--json", "--verbose", "--quiet",
+    "--workers", "--columns", "--json", "--verbose", "--quiet",
 }  # fmt: skip
 """What ``extract`` takes."""
 

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from us8k_batch.catalog.columns import decimals, filled_text, is_published, settled, text, whole_numbers
+from us8k_batch.catalog.columns import (
+    decimals,
+    filled_text,
+    is_published,
+    names_of_recordings,
+    read_columns,
+    settled,
+    text,
+    whole_numbers,
+    with_columns,
+)
 from us8k_batch.catalog.metadata import Metadata
 from us8k_batch.errors import DatasetError
 
@@ -75,13 +85,17 @@ def test_one_word_among_many_numbers_makes_a_column_text():
     ("values", "kind", "shown"),
     [
         (["1", "x"], pa.string(), "row 2 .counted from 1.: x = 'x'"),
-        (["1", "1.0"], pa.string(), "row 2 .counted from 1.: x = '1.0'"),
+        (["1", "1.5"], pa.string(), "row 2 .counted from 1.: x = '1.5'"),
+        (["1.0e0"], pa.string(), "row 1 .counted from 1.: x = '1.0e0'"),
         (["1", " 2"], pa.string(), "row 2 .counted from 1.: x = ' 2'"),
         (["1", None], pa.string(), "row 2 .counted from 1.: x = nothing"),
         (["2147483648"], pa.string(), "row 1 .counted from 1.: x = '2147483648'"),
         ([1, None], pa.int64(), "row 2 .counted from 1.: x = nothing"),
         ([2**63], pa.uint64(), "row 1 .counted from 1.: x = 9223372036854775808"),
-        ([1.0], pa.float64(), "row 1 .counted from 1.: x = 1.0"),
+        ([1.0, 1.5], pa.float64(), "row 2 .counted from 1.: x = 1.5"),
+        ([1.0, float("nan")], pa.float64(), "row 2 .counted from 1.: x = nan"),
+        ([float("inf")], pa.float32(), "row 1 .counted from 1.: x = inf"),
+        ([1e300], pa.float64(), "row 1 .counted from 1.: x = 1e.300"),
     ],
 )
 def test_a_fold_that_is_no_whole_number_names_its_row_and_value(values, kind, shown):
@@ -96,6 +110,55 @@ def test_whole_numbers_of_any_width_are_the_same_numbers(kind):
     values = column([1, 10] if kind != pa.string() else ["1", "10"], kind)
     assert whole_numbers(values, "x", pa.int32()).to_pylist() == [1, 10]
     assert whole_numbers(values, "x", pa.int32()).type == pa.int32()
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.float16(), pa.string()])
+def test_folds_that_pandas_made_floats_of_are_whole_numbers(kind):
+    """A column that once had a gap is written as 1.0, 10.0."""
+    values = column([1.0, 10.0] if kind != pa.string() else ["1.0", "10."], None).table["x"].cast(kind)
+    found = whole_numbers(Metadata("m", pa.table({"x": values}), None), "x", pa.int32())
+    assert found.to_pylist() == [1, 10]
+
+
+def test_recordings_that_pandas_made_floats_of_keep_their_numbers():
+    """Whole numbers with gaps are 77751.0 and NaN in Parquet, 77751.0 and nothing in a CSV; they mean 77751."""
+    for values in ([77751.0, None], [77751.0, float("nan")]):
+        assert names_of_recordings(column(values, pa.float64()), "x").to_pylist() == ["77751", None]
+    csv = Metadata("m.csv", pa.table({"x": pa.chunked_array([["77751.0", None, "2.0"]])}), b"")
+    assert names_of_recordings(csv, "x").to_pylist() == ["77751", None, "2"]
+
+
+@pytest.mark.parametrize("values", [["1.0", "1.1"], ["1.0", "tape"], ["1.0", "01"], [None, None]])
+def test_recordings_that_are_named_so_stay_as_they_are(values):
+    """Versions and names are no whole numbers: the whole column decides."""
+    csv = Metadata("m.csv", pa.table({"x": pa.chunked_array([pa.array(values, pa.string())])}), b"")
+    assert names_of_recordings(csv, "x").to_pylist() == values
+
+
+def test_columns_are_read_as_they_are_given():
+    """Several in one, or several times; a name with a comma stands in quotes."""
+    assert read_columns(("path=file,label=kind", '"group=a, b"')) == {
+        "path": "file",
+        "label": "kind",
+        "group": "a, b",
+    }
+    for wrong in ("path", "path=", "=file"):
+        with pytest.raises(DatasetError, match="expected an assignment"):
+            read_columns((wrong,))
+    with pytest.raises(DatasetError, match="path is named twice"):
+        read_columns(("path=a", "path=b"))
+
+
+def test_columns_of_other_names_keep_these_beside():
+    """The values stand under our name, and under their own if nothing else is meant by it."""
+    table = pa.table({"file": ["a"], "row": ["r"], "fold": [9], "part": [1]})
+    columns = {"path": "file", "label": "row", "fold": "part"}
+    named = with_columns(Metadata("m", table, None), columns, ("path", "label", "fold"))
+    assert named.table.to_pylist() == [{"file": "a", "part": 1, "path": "a", "label": "r", "fold": 1}]
+    with pytest.raises(DatasetError, match=r"gruop=file: expected one of path, label"):
+        with_columns(Metadata("m", table, None), {"gruop": "file"}, ("path", "label"))
+    with pytest.raises(DatasetError, match=r"path=File: no column 'File'; found 'file'"):
+        with_columns(Metadata("m", table, None), {"path": "File"}, ("path", "label"))
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t", None])

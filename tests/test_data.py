@@ -79,3 +79,16 @@ def test_what_is_not_a_number_is_refused_by_name(bad: float) -> None:
     values[1, 1] = bad
     with pytest.raises(StoreError, match=r"clip-b: second is .*us8k verify"):
         refuse_not_finite(values, ["first", "second"], np.array(["clip-a", "clip-b", "clip-c"], object), "store")
+
+
+def test_labels_and_recordings_that_look_alike_are_warned_of(tmp_path: Path) -> None:
+    """A model would learn them as several, and a split would leak without a word."""
+    labels = ["dog", "dog ", "rain"] * 20
+    groups = ["tape", "Tape", "other"] * 20
+    store = make_features_store(
+        tmp_path / "store", table=make_catalog(60, 3, 3, columns={"label": labels, "group": groups})
+    )
+    data = load_dataset(str(store))
+    assert len(data.classes) == 3
+    assert "look like one class" in data.warnings[0]
+    assert "look like one recording" in data.warnings[1]

@@ -96,7 +96,7 @@ def test_urbansound8k_may_have_more_columns_or_fewer():
         ("100263-2-0-117.wav,100263", ",100263", "m.csv, line 3: slice_file_name = nothing: "),
         ("100263-2-0-117.wav,100263", "100263-2-0-117.wav,x1", "m.csv, line 3: fsID = 'x1': "),
         ("62.5,1,5,2", "62.5,1,five,2", "m.csv, line 3: fold = 'five': "),
-        ("62.5,1,5,2", "62.5,1,5.0,2", "m.csv, line 3: fold = '5.0': "),
+        ("62.5,1,5,2", "62.5,1,5.5,2", "m.csv, line 3: fold = '5.5': "),
         ("58.5,62.5", "58.5,late", "m.csv, line 3: end = 'late': "),
         ("children_playing", " ", "m.csv, line 3: class = ' ': "),
         ("100263-2-0-117.wav,100263", "100032-3-0-0.wav,100263", "m.csv, line 3: clip_id '100032-3-0-0.wav' stands"),
@@ -179,3 +179,54 @@ def test_a_parquet_manifest_keeps_its_types():
         {"clip_id": "7", "path": "a.wav", "fold": 1, "label": "3", "group": "100", "code": "007"}
     ]
     assert clips.schema.field("taken").type == pa.date32()
+
+
+def test_folds_may_be_beside_the_metadata():
+    """The most used mirror has UrbanSound8K.csv beside fold1 to fold10; the clips keep their names."""
+    official = describe("urbansound8k", OFFICIAL)
+    clips = describe_clips("urbansound8k", parse_csv("m.csv", OFFICIAL.encode()), audio="")
+    assert clips["path"].to_pylist() == ["fold5/100032-3-0-0.wav", "fold5/100263-2-0-117.wav"]
+    assert clips.drop_columns("path").equals(official.drop_columns("path"))
+
+
+def test_numbers_that_pandas_made_floats_of_are_the_same_clips():
+    """Folds, recordings and class numbers of a column that had gaps."""
+    floats = OFFICIAL.replace(",1,5,3,", ",1.0,5.0,3.0,").replace("100263,58.5", "100263.0,58.5")
+    assert describe("urbansound8k", floats).equals(describe("urbansound8k", OFFICIAL))
+
+
+def test_columns_of_other_names_may_be_named():
+    """ESC-50's own table is a manifest; a value that cannot be right is named by the column that it stands in."""
+    text = "filename,fold,category,src_file\na.wav,1,dog,7\nb.wav,2,rain,\n"
+    columns = {"path": "filename", "label": "category", "group": "src_file"}
+    clips = describe_clips("manifest", parse_csv("m.csv", text.encode()), columns=columns)
+    assert clips.to_pylist()[0] == {
+        "clip_id": "a.wav",
+        "path": "a.wav",
+        "fold": 1,
+        "label": "dog",
+        "group": "7",
+        "filename": "a.wav",
+        "category": "dog",
+        "src_file": 7,
+    }
+    with pytest.raises(DatasetError, match=r"m\.csv, line 3: filename = '\.\./b\.wav': expected"):
+        describe_clips("manifest", parse_csv("m.csv", text.replace("b.wav", "../b.wav").encode()), columns=columns)
+    assert "--columns path=filename" in refused("manifest", text)
+
+
+@pytest.mark.parametrize(("begin", "end"), [("start", "end"), ("onset", "offset"), ("Start_Time", "End_Time")])
+def test_parts_of_one_file_are_refused(begin, end):
+    """Every row would get the features of the whole file; the message names the row and says what to do."""
+    rows = "a.wav,dog,1,x,0,4\nb.wav,dog,1,y,0,4\n./a.wav,rain,1,z,4,8\n"
+    message = refused("manifest", f"path,label,fold,clip_id,{begin},{end}\n{rows}")
+    assert message.startswith(f"m.csv, line 4: path 'a.wav' with {begin} = 4, but 0 at m.csv, line 2: ")
+    assert "cut the file into one file per row" in message
+    without_ids = "path,label,fold,start\na.wav,dog,1,0\na.wav,dog,1,\n"
+    assert "line 3: path 'a.wav' with start = None, but 0" in refused("manifest", without_ids)
+
+
+def test_times_of_whole_files_travel():
+    """UrbanSound8K says of each file which part of a recording it is; so may a manifest."""
+    text = "path,label,fold,clip_id,start,end\na.wav,dog,1,x,0,4\nb.wav,dog,1,y,4,8.5\na.wav,rain,1,z,0,4.0\n"
+    assert describe("manifest", text)["end"].to_pylist() == [4.0, 8.5, 4.0]

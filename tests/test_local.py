@@ -319,3 +319,14 @@ def test_systems_that_cannot_find_without_opening_resolve_first(test, dataset, m
     """With the same answers."""
     monkeypatch.setattr(local, "FINDING", 0)
     test(dataset)
+
+
+@pytest.mark.parametrize(("year", "seen"), [(1600, -(1 << 63)), (2400, (1 << 63) - 1), (1970, 0)])
+def test_a_time_beyond_64_bits_of_nanoseconds_is_the_nearest_that_they_hold(dataset, year, seen):
+    """A clock that was wrong when a file was written, or an archive's, ends no command."""
+    path = dataset / "audio/a.wav"
+    wanted = (year - 1970) * 31_556_952 * 10**9
+    os.utime(path, ns=(0, wanted))
+    if path.stat().st_mtime_ns != wanted:
+        pytest.skip("this file system does not keep such times")
+    assert LocalSource(str(dataset)).scan(pa.array(["audio/a.wav"]))["mtime_ns"].to_pylist() == [seen]

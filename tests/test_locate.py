@@ -8,6 +8,7 @@ import shutil
 import pytest
 from datasets import make_manifest, make_urbansound8k, upload
 
+from us8k_batch.catalog.dataset import open_catalog
 from us8k_batch.catalog.locate import locate
 from us8k_batch.errors import DatasetError
 
@@ -53,6 +54,34 @@ def test_urbansound8k_wins_over_a_manifest_beside_it(both):
     """The layout with the official metadata is the more definite one."""
     shutil.copy(both[1] / "manifest.csv", both[0])
     assert locate(str(both[0])).layout == "urbansound8k"
+
+
+@pytest.mark.parametrize("inner", ["", "audio"])
+def test_urbansound8k_may_lie_beside_its_folds(tmp_path, s3, inner):
+    """As its most used mirror unpacks it, on a disk and in a bucket; also with the folds in audio."""
+    made = make_urbansound8k(tmp_path / "us8k", clips=3)
+    (made / "metadata/UrbanSound8K.csv").rename(made / "UrbanSound8K.csv")
+    if not inner:
+        for folder in list((made / "audio").iterdir()):
+            folder.rename(made / folder.name)
+        (made / "audio").rmdir()
+    for url in (str(made), upload(made, f"{s3}/mirror")):
+        clips = open_catalog(url).clips
+        assert clips["error"].null_count == 3
+        assert all(path.startswith(f"{inner}/fold" if inner else "fold") for path in clips["path"].to_pylist())
+
+
+def test_what_was_found_in_place_of_a_dataset_is_said(both, s3):
+    """A folder too high, a manifest of another name: the message says what to give."""
+    parent = both[0].parent
+    with pytest.raises(DatasetError, match=r"found other/, us8k/; a dataset is in .*/other$"):
+        locate(str(parent))
+    (both[1] / "manifest.csv").rename(both[1] / "esc.csv")
+    with pytest.raises(DatasetError, match=r"found audio/, esc\.csv; if it is a manifest, .*/other/esc\.csv$"):
+        locate(str(both[1]))
+    upload(both[1], f"{s3}/other")
+    with pytest.raises(DatasetError, match=r"found audio/, esc\.csv; if it is a manifest, .*/other/esc\.csv$"):
+        locate(f"{s3}/other")
 
 
 def test_two_manifests_are_one_too_many(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -84,6 +86,9 @@ def test_an_empty_cell_is_null_quoted_or_not():
         ("path,label\na,b\nc,\xe4\n".encode("latin-1"), "line 3: byte 0xe4 is not UTF-8"),
         ("pfad\xe4,label\na,b\n".encode("latin-1"), "line 1: byte 0xe4 is not UTF-8"),
         ("path,label\na,b\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
+        (b"path\tlabel\na\tb\n", "columns are separated by tabs, expected commas"),
+        (b"path\tlabel\na,1\tb\n", "columns are separated by tabs, expected commas"),
+        (b"path;label\na,1;b\n", "columns are separated by semicolons, expected commas"),
         (b"path,path\na,b\n", "column path stands there twice"),
         (b",path\n0,a\n", "a column is named ''"),
         (b"pa\x00th,label\na,b\n", "expected printable text"),
@@ -133,3 +138,16 @@ def test_a_parquet_file_that_is_no_table_is_refused(data, message):
     """Damaged, empty or nested: the message says which."""
     with pytest.raises(DatasetError, match=message):
         parse_parquet("m.parquet", data)
+
+
+def test_a_small_csv_is_parsed_without_threads_for_it():
+    """Threads that are still starting when a refusal ends the process would abort it."""
+    code = """
+import os
+from us8k_batch.catalog.metadata import parse_csv
+before = len(os.listdir("/proc/self/task"))
+parse_csv("m.csv", b"a,b\\n" + b"1,2\\n" * 1000)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout) <= 1  # the one that hands on the bytes

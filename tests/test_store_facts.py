@@ -35,6 +35,8 @@ def test_salience_is_counted_where_the_dataset_tells(tmp_path: Path) -> None:
     found = facts_of(tmp_path / "with", make_clips(), extra={"salience": lambda clip: 1 + (clip.label == "dog")})
     assert found.saliences == {"1, in the foreground": 6, "2, in the background": 6}
     assert facts_of(tmp_path / "without", make_clips()).saliences == {}
+    words = facts_of(tmp_path / "words", make_clips(), extra={"salience": lambda clip: f"{clip.label}, loud"})
+    assert words.saliences == {}
 
 
 def test_clips_of_the_same_bytes_are_found(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def extract(
     store: Place,
     *,
     features: Mapping[str, Any] | None = None,
+    columns: Mapping[str, str] | None = None,
     clips_per_shard: int | None = None,
     engine: str = "auto",
     retry_failed: bool = False,
@@ -48,8 +49,10 @@ def extract(
         Where the features are, or will be.
     features : mapping, optional
         Parameters of a new store, such as ``{"n_mfcc": 20}``; the fields of `us8k_batch.config.FeatureConfig`.
-    clips_per_shard : int, optional
-        Shard size of a new store; 128 by default.
+    columns : mapping, optional
+        By our name of a column of the metadata, its own name there: ``{"path": "filename", "label": "category"}``.
+    clips_per_shard, workers : int, optional
+        Shard size of a new store, 128 by default; workers of a local cluster, one per core by default.
     engine : str
         ``auto``, or ``librosa`` for the reference itself.
     retry_failed, refresh_versions, allow_removal, force : bool
@@ -57,8 +60,6 @@ def extract(
         live clips; take the store over from another run.
     max_failures : int or str, optional
         Stop after so many failed clips, or a share such as ``"5%"``.
-    workers : int, optional
-        Workers of a local cluster; one per core by default.
     scheduler, scheduler_file, cluster : str, optional
         A running scheduler's address; the file that it wrote; or a cluster's description, as in ``cluster/``.
     tell : callable, optional
@@ -88,17 +89,17 @@ def extract(
     from us8k_batch.run.extract import extract as run
     from us8k_batch.run.options import Lines
 
+    how: dict[str, Any] = {"retry_failed": retry_failed, "refresh_versions": refresh_versions}
+    how |= {"allow_removal": allow_removal, "force": force}
     options = _options(
         dataset,
         store,
         features,
+        columns=columns or {},
         clips_per_shard=clips_per_shard,
         engine=engine,
-        retry_failed=retry_failed,
-        refresh_versions=refresh_versions,
-        allow_removal=allow_removal,
         max_failures=None if max_failures is None else str(max_failures),
-        force=force,
+        **how,
         where={"scheduler": scheduler, "scheduler_file": scheduler_file, "spec": cluster},
         workers=workers,
     )
@@ -110,6 +111,7 @@ def plan(
     store: Place,
     *,
     features: Mapping[str, Any] | None = None,
+    columns: Mapping[str, str] | None = None,
     clips_per_shard: int | None = None,
     engine: str = "auto",
     retry_failed: bool = False,
@@ -120,7 +122,7 @@ def plan(
 
     Parameters
     ----------
-    dataset, store, features, clips_per_shard, engine, retry_failed, refresh_versions
+    dataset, store, features, columns, clips_per_shard, engine, retry_failed, refresh_versions
         As `extract` takes them.
     explain : str, optional
         One clip's ``clip_id``: what would happen to it, and why.
@@ -143,7 +145,11 @@ def plan(
     """
     from us8k_batch.run.describe import describe
 
-    how: dict[str, Any] = {"retry_failed": retry_failed, "refresh_versions": refresh_versions}
+    how: dict[str, Any] = {
+        "retry_failed": retry_failed,
+        "refresh_versions": refresh_versions,
+        "columns": columns or {},
+    }
     options = _options(dataset, store, features, clips_per_shard=clips_per_shard, engine=engine, **how)
     return describe(options, explain)
 
@@ -258,12 +264,8 @@ def report(
     from us8k_batch.reporting.report import report as write
 
     targets = [target] if isinstance(target, str | PathLike) else target
-    return write(
-        [fspath(one) for one in targets],
-        fspath(out),
-        dataset=None if dataset is None else fspath(dataset),
-        say=tell or _say_nothing,
-    )
+    place = None if dataset is None else fspath(dataset)
+    return write([fspath(one) for one in targets], fspath(out), dataset=place, say=tell or _say_nothing)
 
 
 def _say_nothing(_message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -39,7 +40,9 @@ class Recheck:
         return asdict(self)
 
 
-def recheck(store_path: str, dataset: str, sample: int, seed: int = 0) -> Recheck:
+def recheck(
+    store_path: str, dataset: str, sample: int, seed: int = 0, columns: Mapping[str, str] | None = None
+) -> Recheck:
     """Compare a sample of a store's live clips with what librosa makes of their audio now.
 
     Parameters
@@ -50,6 +53,8 @@ def recheck(store_path: str, dataset: str, sample: int, seed: int = 0) -> Rechec
         Number of clips, drawn without repetition.
     seed : int
         Which clips are drawn.
+    columns : mapping, optional
+        As `open_catalog` takes them.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def recheck(store_path: str, dataset: str, sample: int, seed: int = 0) -> Rechec
         If a stored row is not what was committed.
     """
     store = open_store(store_path)
-    catalog = open_catalog(dataset)
+    catalog = open_catalog(dataset, columns)
     source = open_source(catalog.root)
     done = Recheck()
     drawn = np.random.default_rng(seed).permutation(len(store))[:sample]

@@ -13,7 +13,7 @@ import obstore.exceptions
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from us8k_batch.catalog.listing import FINE, one_array, seen_table, split_paths
+from us8k_batch.catalog.listing import FINE, LATEST, one_array, seen_table, split_paths
 from us8k_batch.catalog.room import Room
 from us8k_batch.catalog.unreadable import DENIED, FAULTS, MISSING, TooLargeError
 from us8k_batch.errors import ClipError, StorageError, StorageRefusedError
@@ -58,7 +58,7 @@ class BucketSource:
         absent = one_array(found["path"]).is_null().to_numpy(zero_copy_only=False)
         return seen_table(
             one_array(found["size"]),
-            pc.multiply(one_array(found["modified"]).cast(pa.int64()), 1000),
+            nanoseconds(one_array(found["modified"]).cast(pa.int64())),
             one_array(found["etag"]),
             np.where(absent, FAULTS.index(MISSING), FINE).astype(np.int16),
         )
@@ -87,6 +87,15 @@ class BucketSource:
 
     def _ask(self, path: str, request: Callable[[Any], T]) -> T:
         return self._bucket.ask(path, request, lambda error: _translate(path, error))
+
+    def names(self, folder: str) -> tuple[list[str], list[str]]:
+        """List what is directly below a prefix; nothing where a key forbids that."""
+        found = self._listed(folder, lambda store: obstore.list_with_delimiter(store, prefix=folder or None))
+        if found is None:
+            return [], []
+        keys = [[str(one) for one in found["common_prefixes"]], [entry["path"] for entry in found["objects"]]]
+        folders, files = (sorted(key.rstrip("/").rpartition("/")[2] for key in part) for part in keys)
+        return folders, files
 
     def _list(self, prefix: str) -> list[pa.RecordBatch] | None:
         """List what is below a prefix; None if there is a key that obstore cannot say."""
@@ -141,6 +150,14 @@ def _batch(entries: Iterable[Any]) -> pa.RecordBatch:
     columns = [[entry[key] for entry in entries] for key in ("path", "size", "last_modified", "e_tag")]
     arrays = [pa.array(*pair) for pair in zip(columns, LISTED_SCHEMA.types, strict=True)]
     return pa.record_batch(arrays, schema=LISTED_SCHEMA)
+
+
+def nanoseconds(microseconds: Any) -> Any:
+    """Return times in ns, within the years that 64 bits hold."""
+    most = LATEST // 1000
+    return pc.multiply(
+        pc.min_element_wise(pc.max_element_wise(microseconds, -most, skip_nulls=False), most, skip_nulls=False), 1000
+    )
 
 
 def prefixes(folders: Iterable[str]) -> list[str]:

@@ -16,13 +16,16 @@ from us8k_batch.catalog.listing import one_array
 from us8k_batch.catalog.locate import URBANSOUND8K
 from us8k_batch.catalog.report import EXAMPLES, CheckReport, Crossing, Duplicate, Durations, Part
 from us8k_batch.catalog.survey import survey
+from us8k_batch.likeness import lookalikes
 
 EDGES = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0, 30.0, 60.0, 600.0)
 """Where the ranges of the histogram of durations begin, in seconds; the last one is open."""
 CENSUS = ("container", "subtype", "sample_rate", "channels")
 
 
-def check(dataset: str, progress: Callable[[int], None] | None = None) -> CheckReport:
+def check(
+    dataset: str, progress: Callable[[int], None] | None = None, columns: Mapping[str, str] | None = None
+) -> CheckReport:
     """Check a dataset; every clip is read once, none is changed.
 
     Parameters
@@ -31,13 +34,16 @@ def check(dataset: str, progress: Callable[[int], None] | None = None) -> CheckR
         As `open_catalog` takes it.
     progress : callable, optional
         Told, now and then, how many clips have been read.
+    columns : mapping, optional
+        As `open_catalog` takes them.
 
     Returns
     -------
     report : CheckReport
         Its `findings` are what ought to be otherwise: problems of single clips, sets of clips with the same bytes,
-        recordings in several folds, and class names that contradict their numbers. The five recordings that the
-        genuine UrbanSound8K has in two folds each are reported, but are no finding: it cannot be had without them.
+        recordings in several folds, labels and groups that look alike, and class names that contradict their
+        numbers. The five recordings that the genuine UrbanSound8K has in two folds each are reported, but are no
+        finding: it cannot be had without them.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def check(dataset: str, progress: Callable[[int], None] | None = None) -> CheckR
     StorageError
         If the storage does not answer as it should, even after retries.
     """
-    catalog = open_catalog(dataset)
+    catalog = open_catalog(dataset, columns)
     clips = catalog.clips
     surveyed = survey(catalog, progress)
     official = _official(catalog)
@@ -64,6 +70,7 @@ def check(dataset: str, progress: Callable[[int], None] | None = None) -> CheckR
         problems=pa.concat_tables(problems).sort_by([("problem", "ascending"), ("path", "ascending")]),
         duplicates=_duplicates(clips, surveyed),
         crossings=_crossings(groups, official),
+        lookalikes=lookalikes(clips),
         contradictions=_contradictions(clips),
         classes=_classes(clips),
         census={kind: _counts(surveyed[kind]) for kind in CENSUS},
@@ -77,6 +84,9 @@ def _official(catalog: Catalog) -> pa.Table | None:
     if catalog.layout != URBANSOUND8K:
         return None
     official = load_genuine()
+    if pc.all(pc.match_substring_regex(catalog.clips["path"], "^fold")).as_py():  # UrbanSound8K.csv beside fold1
+        paths = pc.replace_substring_regex(official["path"], "^audio/", "")
+        official = official.set_column(0, "path", paths)
     return official if pc.any(pc.is_in(catalog.clips["path"], official["path"])).as_py() else None
 
 
@@ -172,8 +182,8 @@ def _contradictions(clips: pa.Table) -> tuple[str, ...]:
     pairs = clips.group_by(["classID", "class"]).aggregate([]).to_pylist()
     found = []
     for one, other in (("classID", "class"), ("class", "classID")):
-        for value in sorted({pair[one] for pair in pairs}):
-            others = sorted(pair[other] for pair in pairs if pair[one] == value)
+        for value in sorted({pair[one] for pair in pairs if pair[one] is not None}):
+            others = sorted(pair[other] for pair in pairs if pair[one] == value and pair[other] is not None)
             if len(others) > 1:
                 found.append(f"{one} {value} has several {other}: {', '.join(map(str, others))}, expected one")
     return tuple(found)

@@ -14,6 +14,8 @@ from us8k_batch.catalog.unreadable import FAULTS
 
 FINE = -1
 """In place of a fault's number: the clip can be read."""
+EARLIEST, LATEST = -(1 << 63), (1 << 63) - 1
+"""Times that 64 bits of nanoseconds hold, the years 1677 to 2262; others count as the nearest of them."""
 SEEN_SCHEMA = pa.schema(
     {
         "size": pa.int64(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import stat
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from us8k_batch.catalog.listing import FINE, by_folder, seen_table, split_paths
+from us8k_batch.catalog.listing import EARLIEST, FINE, LATEST, by_folder, seen_table, split_paths
 from us8k_batch.catalog.room import Room, new_room
 from us8k_batch.catalog.unreadable import (
     DENIED,
@@ -45,6 +46,8 @@ READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """A pipe, opened plainly, would block for ever."""
 FINDING = os.O_PATH | os.O_CLOEXEC if hasattr(os, "O_PATH") and os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112
 """What finds a file without opening it, and so can do nothing to a device; 0 where the system cannot."""
+UNSAYABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no path of a dataset may hold."""
 TAIL = 65536
 """Bytes asked for at once beyond the size that a file had when it was opened."""
 T = TypeVar("T")
@@ -95,6 +98,21 @@ class LocalSource:
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Open as `read` does, and read the beginning."""
         return retry(lambda: self._open(path, lambda file, size: (os.read(file, length), size)), path, self._sleep)
+
+    def names(self, folder: str) -> tuple[list[str], list[str]]:
+        """List a folder; a name that is not UTF-8, or holds control characters, is left out."""
+        real = os.path.realpath(os.path.join(self._real, folder))  # noqa: PTH118
+        found: tuple[list[str], list[str]] = ([], [])
+        try:
+            if not self._holds(real):
+                raise OUTSIDE.at(folder)
+            with os.scandir(real) as entries:
+                for entry in entries:
+                    if not UNSAYABLE.search(entry.name):
+                        found[not entry.is_dir()].append(entry.name)
+        except OSError as error:
+            raise translate(folder or ".", error) from error
+        return sorted(found[0]), sorted(found[1])
 
     def _open(self, path: str, use: Callable[[int, int], T]) -> T:
         """Let `use` read an open clip: it is given the descriptor, and the size in bytes."""
@@ -205,7 +223,11 @@ class LocalSource:
         fault = fault_of_mode(status.st_mode)
         if fault is None and status.st_mode & READABLE_BY_ALL != READABLE_BY_ALL:
             fault = None if os.access(entry.path, os.R_OK, effective_ids=EFFECTIVE) else DENIED
-        return status.st_size, status.st_mtime_ns, FINE if fault is None else FAULTS.index(fault)
+        return (
+            status.st_size,
+            max(EARLIEST, min(status.st_mtime_ns, LATEST)),
+            FINE if fault is None else FAULTS.index(fault),
+        )
 
     def _holds(self, real: str) -> bool:
         return real.startswith(self._below) or real == self._real

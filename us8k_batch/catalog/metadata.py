@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,12 @@ from us8k_batch.parquet_bounds import check_size
 
 BLOCK = 8 << 20
 """Bytes that Arrow parses at a time; also the longest row that a CSV may have."""
+SMALL = 1 << 20
+"""Bytes up to which a CSV is parsed by the calling thread: threads that Arrow still starts when a refusal ends the
+process abort it."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars"}
+"""What tables are separated by that are not separated by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Metadata:
     """All columns: text from a CSV (an empty cell is null), its own types from Parquet."""
     data: bytes | None
     """The CSV file, to find the line of a row; None for Parquet."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """By the name of a column, what it is called in the file, where that is another name."""
 
     def refuse(self, row: int, text: str) -> DatasetError:
         """Make the error for one row (counted from 0), naming where a person finds it.
@@ -49,7 +56,8 @@ class Metadata:
         row = pc.index(pc.fill_null(mask, False), False).as_py()
         if row >= 0:
             value = self.table[column][row].as_py()
-            raise self.refuse(row, f"{column} = {'nothing' if value is None else repr(value)}: expected {expected}")
+            told = "nothing" if value is None else repr(value)
+            raise self.refuse(row, f"{self.given.get(column, column)} = {told}: expected {expected}")
 
 
 def parse_csv(name: str, data: bytes) -> Metadata:
@@ -62,10 +70,12 @@ def parse_csv(name: str, data: bytes) -> Metadata:
         no row.
     """
     header = _header(name, data)
+    if "\t" in header[0] and len(header) == 1:
+        raise DatasetError(f"{name}: {separated_otherwise(header)}")
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(data),
-            read_options=pa_csv.ReadOptions(block_size=BLOCK),
+            read_options=pa_csv.ReadOptions(block_size=BLOCK, use_threads=len(data) > SMALL),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()),
@@ -96,15 +106,23 @@ def parse_parquet(name: str, data: bytes) -> Metadata:
         raise DatasetError(f"{name}: expected a Parquet file: {(str(error) or 'damaged').splitlines()[0]}") from error
     metadata = _checked(Metadata(name, table.replace_schema_metadata(None), None))
     table = metadata.table
-    for place, field in enumerate(table.schema):
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    for place, column in enumerate(table.schema):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if pa.types.is_nested(kind):
-            raise DatasetError(f"{name}: column {field.name} is {kind}: expected plain values, such as text")
+            raise DatasetError(f"{name}: column {column.name} is {kind}: expected plain values, such as text")
         if pa.types.is_large_string(kind) or kind == pa.string_view():
             kind = pa.string()
-        if kind != field.type:
-            table = table.set_column(place, field.name, table[field.name].cast(kind))
+        if kind != column.type:
+            table = table.set_column(place, column.name, table[column.name].cast(kind))
     return Metadata(name, table, None)
+
+
+def separated_otherwise(header: list[str]) -> str:
+    """Say what the columns of a CSV are separated by, if it is no commas; else return nothing."""
+    for mark, name in SEPARATORS.items():
+        if len(header) == 1 and mark in header[0]:
+            return f"its columns are separated by {name}, expected commas"
+    return ""
 
 
 def _header(name: str, data: bytes) -> list[str]:
@@ -138,9 +156,8 @@ def _diagnose(name: str, data: bytes, header: list[str], error: pa.ArrowInvalid)
     try:
         for line, record in _records(data):
             if len(record) != len(header):
-                return DatasetError(
-                    f"{name}, line {line}: {len(record)} values, expected {len(header)} as in the header"
-                )
+                told = f"{len(record)} values, expected {len(header)} as in the header"
+                return DatasetError(f"{name}, line {line}: {separated_otherwise(header) or told}")
     except UnicodeDecodeError:
         return _not_utf8(name, data)
     return DatasetError(f"{name}: expected a CSV file with commas: {str(error).splitlines()[0][:200]}")

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.likeness import Lookalike
+
 EXAMPLES = 20
 """Clips named for each kind of problem, and for each set of duplicates."""
 
@@ -89,6 +91,8 @@ class CheckReport:
     """Sets of clips with the same bytes."""
     crossings: tuple[Crossing, ...]
     """Recordings in several folds."""
+    lookalikes: tuple[Lookalike, ...]
+    """Labels and groups that differ in space, case or Unicode form only."""
     contradictions: tuple[str, ...]
     """Class numbers with several names, and names with several numbers."""
     classes: Mapping[str, Mapping[int, int]]
@@ -104,7 +108,7 @@ class CheckReport:
     def findings(self) -> int:
         """Number of things that ought to be otherwise; known crossings and the census are none."""
         unknown = sum(not crossing.known for crossing in self.crossings)
-        return len(self.problems) + len(self.duplicates) + unknown + len(self.contradictions)
+        return len(self.problems) + len(self.duplicates) + unknown + len(self.lookalikes) + len(self.contradictions)
 
     @property
     def problem_counts(self) -> dict[str, int]:
@@ -136,6 +140,7 @@ class CheckReport:
             },
             "duplicates": [asdict(duplicate) for duplicate in self.duplicates],
             "crossings": [asdict(crossing) for crossing in self.crossings],
+            "lookalikes": [asdict(lookalike) for lookalike in self.lookalikes],
             "contradictions": list(self.contradictions),
             "classes": {label: {str(fold): n for fold, n in folds.items()} for label, folds in self.classes.items()},
             "census": {kind: dict(counts) for kind, counts in self.census.items()},
@@ -162,6 +167,9 @@ class CheckReport:
             yield f"recording {crossing.group} in several folds: {parts}{official}"
         if len(self.crossings) > EXAMPLES:
             yield f"recordings in several folds: {len(self.crossings):,} in all"
+        yield from map(str, self.lookalikes[:EXAMPLES])
+        if len(self.lookalikes) > EXAMPLES:
+            yield f"labels and groups that look alike: {len(self.lookalikes):,} sets in all"
         yield from self.contradictions
         if self.recordings is None:
             yield "recordings: unknown, so whether folds share any is unknown too"

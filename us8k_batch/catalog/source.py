@@ -75,6 +75,17 @@ class Source(Protocol):
             Of the memory that was provided last, from its beginning on.
         """
 
+    def names(self, folder: str) -> tuple[list[str], list[str]]:
+        """Return the names of the folders, and of all else, directly below a folder; each sorted.
+
+        Raises
+        ------
+        ClipError
+            If it is missing, is no folder, may not be read or leads out of the root.
+        StorageError
+            If the storage does not answer as it should, even after retries.
+        """
+
     def read_head(self, path: str, length: int) -> tuple[bytes, int]:
         """Return the first bytes of one clip, at most `length`, and its whole size in bytes.
 

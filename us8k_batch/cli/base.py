@@ -38,6 +38,15 @@ class Output:
             click.echo(json.dumps(values, allow_nan=False))
 
 
+columns_option = click.option(
+    "--columns",
+    multiple=True,
+    metavar="NAME=COLUMN,...",
+    help="Columns of DATASET's metadata that have other names, such as path=filename,label=category,group=src_file.",
+)
+"""For commands that read a dataset's metadata."""
+
+
 def command(name: str, example: str) -> Callable[[Callable[..., int]], click.Command]:
     """Make a command out of a function that takes an `Output` and returns an exit status."""
 

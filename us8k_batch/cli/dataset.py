@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
-from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.base import Output, columns_option, command
 
 
 @command("check", "us8k check UrbanSound8K")
 @click.argument("dataset")
-def check(output: Output, *, dataset: str) -> int:
+@columns_option
+def check(output: Output, *, dataset: str, columns: tuple[str, ...]) -> int:
     """Look at every clip of DATASET: missing, corrupt, non-genuine, duplicate, leaking between folds; formats."""
     from us8k_batch.catalog.check import check as look
+    from us8k_batch.catalog.columns import read_columns
 
-    report = look(dataset)
+    report = look(dataset, columns=read_columns(columns))
     output.result("\n".join(report.lines()), report.to_dict())
     return 1 if report.findings else 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.base import Output, columns_option, command
 from us8k_batch.cli.lean import forgo_pandas
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _COMMON = (
     click.argument("dataset"),
     click.argument("store"),
+    columns_option,
     click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
                  help="Feature parameter of a new store, such as res_type=kaiser_fast; may be repeated."),
     click.option("--config", "config_file", metavar="FILE.toml", help="Feature parameters of a new store."),
@@ -55,7 +56,8 @@ def extract(output: Output, *, dry_run: bool, **given: Any) -> int:
     """Bring STORE up to date with DATASET.
 
     DATASET is a folder in UrbanSound8K's layout, or a manifest: CSV or Parquet with the columns
-    path,label,fold[,group][,clip_id]. Both it and STORE are local paths or s3:// or gs:// URLs.
+    path,label,fold[,group][,clip_id], or others (--columns). Both it and STORE are local paths or
+    s3:// or gs:// URLs.
     Only what is new or changed is computed.
     """
     forgo_pandas()
@@ -98,6 +100,7 @@ def _plan(output: Output, options: Options, clip_id: str | None) -> int:
 
 
 def _options(given: dict[str, Any]) -> Options:
+    from us8k_batch.catalog.columns import read_columns
     from us8k_batch.cluster.where import Where
     from us8k_batch.config import FeatureConfig, read_options
     from us8k_batch.run.options import Options
@@ -110,6 +113,7 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(
         config=FeatureConfig.from_dict(wanted),
         given=frozenset(wanted),
+        columns=read_columns(given.pop("columns")),
         where=Where(**where),
         settings=settings,
         refresh_versions=refresh == "versions",

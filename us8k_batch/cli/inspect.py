@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.base import Output, columns_option, command
 from us8k_batch.cli.lean import forgo_pandas
 from us8k_batch.store.finding import named
 
@@ -49,6 +49,7 @@ def status(output: Output, *, store: str, timings: bool) -> int:
     "--allow-removal", is_flag=True, help="Repair although more than a tenth of the live clips are not in DATASET."
 )
 @click.option("--force", is_flag=True, help="Repair although a run is working on STORE.")
+@columns_option
 def verify(
     output: Output,
     *,
@@ -59,6 +60,7 @@ def verify(
     dataset: str | None,
     allow_removal: bool,
     force: bool,
+    columns: tuple[str, ...],
 ) -> int:
     """Prove STORE: every digest, Zarr against the commits and the tables, orphans.
 
@@ -66,7 +68,9 @@ def verify(
     recorded; otherwise its clips leave the tables, and us8k extract computes them again. Exit status: 0 all is as
     it was committed, 1 something is not, or clips are to be computed again.
     """
-    waiting = 0
+    from us8k_batch.catalog.columns import read_columns
+
+    waiting, theirs = 0, read_columns(columns)
     if dataset is None:
         from us8k_batch.store.verify import verify as prove
 
@@ -77,7 +81,15 @@ def verify(
         from us8k_batch.repair.repair import repair
         from us8k_batch.settings import load_settings
 
-        mended = repair(store, dataset, load_settings(), allow_removal=allow_removal, force=force, tell=output.say)
+        mended = repair(
+            store,
+            dataset,
+            load_settings(),
+            allow_removal=allow_removal,
+            force=force,
+            columns=theirs,
+            tell=output.say,
+        )
         done, waiting = mended.proof, len(mended.clips)
         values = {**done.to_dict(), "repair": mended.to_dict()}
         lines = _repair_lines(mended)
@@ -90,7 +102,7 @@ def verify(
     if against is not None and not bad:
         from us8k_batch.recheck import recheck
 
-        compared = recheck(store, against, sample, seed)
+        compared = recheck(store, against, sample, seed, theirs)
         values["against"] = compared.to_dict()
         lines.append(
             f"{compared.compared} clips computed again with librosa: largest difference "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.base import Output, columns_option, command
 
 
 @command("report", "us8k report features/ --dataset UrbanSound8K --out report.html")
@@ -15,13 +15,17 @@ from us8k_batch.cli.base import Output, command
 @click.option(
     "--dataset", metavar="DATASET", help="What the store was made from: then single clips can be seen and heard."
 )
-def report(output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None) -> int:
+@columns_option
+def report(
+    output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None, columns: tuple[str, ...]
+) -> int:
     """Write one self-contained HTML page about STORE, about a RUN, or about several RUNs side by side.
 
     It needs no network and stays below 15 MB, whatever the size of the dataset.
     """
+    from us8k_batch.catalog.columns import read_columns
     from us8k_batch.reporting.report import report as write
 
-    done = write(targets, out, dataset=dataset, say=output.say)
+    done = write(targets, out, dataset=dataset, columns=read_columns(columns), say=output.say)
     output.result(f"{done.out}: {done.bytes / 1e6:.1f} MB, opens in any browser", done.to_dict())
     return 0

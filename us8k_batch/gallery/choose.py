@@ -11,6 +11,13 @@ Places = NDArray[np.int64]
 """Places of clips in their table, ascending."""
 
 
+def tells_salience(clips: pa.Table) -> bool:
+    """Tell whether clips have UrbanSound8K's ``salience``, 1 or 2, and no column of another meaning."""
+    if "salience" not in clips.column_names or not pa.types.is_integer(clips["salience"].type):
+        return False
+    return bool(pc.all(pc.is_in(clips["salience"].drop_null(), value_set=pa.array([1, 2])), min_count=1).as_py())
+
+
 def evenly(places: Places, most: int) -> Places:
     """Return at most so many places, evenly spread, with the first and the last."""
     if len(places) <= most:
@@ -48,7 +55,7 @@ def typical(clips: pa.Table, places: Places) -> int:
     part = clips.take(pa.array(places))
     seconds = part["duration"].to_numpy()
     fit = seconds >= np.median(seconds)
-    if "salience" in part.column_names:
+    if tells_salience(clips):
         foreground = pc.fill_null(pc.equal(part["salience"], 1), False).to_numpy(zero_copy_only=False)
         fit = fit & foreground if (fit & foreground).any() else fit
     return int(places[np.flatnonzero(fit)[0]])

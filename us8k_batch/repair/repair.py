@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -59,6 +59,7 @@ def repair(
     *,
     allow_removal: bool = False,
     force: bool = False,
+    columns: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Repaired:
     """Prove a store, and mend what is damaged.
@@ -73,6 +74,8 @@ def repair(
         Go on although more than a tenth of the live clips are not in the dataset.
     force : bool
         Take the store over from a run at work.
+    columns : mapping, optional
+        As `open_catalog` takes them.
     tell : callable
         Told how far it is.
 
@@ -90,7 +93,7 @@ def repair(
     StorageError
         If a storage does not answer; what is mended stays, and the same command goes on.
     """
-    catalog = open_catalog(dataset)
+    catalog = open_catalog(dataset, columns)
     objects = open_objects(path)
     lost_info = mend_info(objects)
     if lost_info is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def report(
     out: str,
     *,
     dataset: str | None = None,
+    columns: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda message: None,  # noqa: ARG005  # the signature
 ) -> Report:
     """Write one self-contained HTML page about a store, a run, or several runs side by side.
@@ -48,6 +49,8 @@ def report(
     dataset : str, optional
         The dataset that the store was made from, for what is to be seen and heard of single clips: a run's worst
         mistakes.
+    columns : mapping, optional
+        As `us8k_batch.catalog.dataset.open_catalog` takes them.
     say : callable
         Told what is being done.
 
@@ -72,7 +75,7 @@ def report(
     if len(runs) > 1:
         kind, page = "runs", _runs_page(runs, say)
     elif runs:
-        kind, page = "run", _run_page(runs[0], dataset, say)
+        kind, page = "run", _run_page(runs[0], dataset, columns, say)
     else:
         kind, page = "store", store_page(targets[0], dataset, say)
     return Report(out, kind, write_page(Path(out), page))
@@ -92,7 +95,7 @@ def _runs_page(runs: Sequence[str], say: Callable[[str], None]) -> str:
     return compare_page(compare(runs))
 
 
-def _run_page(run: str, dataset: str | None, say: Callable[[str], None]) -> str:
+def _run_page(run: str, dataset: str | None, columns: Mapping[str, str] | None, say: Callable[[str], None]) -> str:
     from us8k_batch.training.page import mistakes_of, run_page
     from us8k_batch.training.rundir import load_run
 
@@ -102,7 +105,8 @@ def _run_page(run: str, dataset: str | None, say: Callable[[str], None]) -> str:
     if dataset is not None:
         from us8k_batch.reporting.run_sounds import players
 
-        heard = players([one.clip_id for one in mistakes_of(loaded.path, loaded.document)], dataset, say)
+        mistakes = [one.clip_id for one in mistakes_of(loaded.path, loaded.document)]
+        heard = players(mistakes, dataset, say, columns)
     return run_page(loaded.path, loaded.document, heard=heard, remarks=loaded.warnings)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from us8k_batch.catalog.layouts import describe_clips
+from us8k_batch.catalog.layouts import clips_of
 from us8k_batch.catalog.locate import locate
 from us8k_batch.catalog.source import open_source
 from us8k_batch.config import FeatureConfig
@@ -22,7 +22,9 @@ DECODED = FeatureConfig(max_seconds=60.0, truncate=True)
 """What is decoded of a clip, whatever the run says: its folder may come from a stranger."""
 
 
-def players(clip_ids: Sequence[str], dataset: str, say: Callable[[str], None]) -> dict[str, Markup]:
+def players(
+    clip_ids: Sequence[str], dataset: str, say: Callable[[str], None], columns: Mapping[str, str] | None = None
+) -> dict[str, Markup]:
     """Make players of some clips.
 
     Parameters
@@ -33,6 +35,8 @@ def players(clip_ids: Sequence[str], dataset: str, say: Callable[[str], None]) -
         Path or URL of the dataset.
     say : callable
         Told what is being done.
+    columns : mapping, optional
+        As `us8k_batch.catalog.dataset.open_catalog` takes them.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def players(clip_ids: Sequence[str], dataset: str, say: Callable[[str], None]) -
         If it has none of them, or is no dataset.
     """
     place = locate(dataset)
-    clips = describe_clips(place.layout, place.metadata).select(["clip_id", "path"])
+    clips = clips_of(place, columns).select(["clip_id", "path"])
     found = clips.filter(pc.is_in(clips["clip_id"], value_set=pa.array(clip_ids, pa.string())))
     if clip_ids and not len(found):
         raise RequestError(f"{place.url}: has no clip of the run; expected the dataset that its store was made from")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.gallery.choose import tells_salience
 from us8k_batch.objects import open_objects
 from us8k_batch.store.layout import read_info
 from us8k_batch.store.reader import Store
@@ -132,7 +133,7 @@ def _classes(clips: pa.Table) -> dict[str, dict[int, int]]:
 
 
 def _saliences(clips: pa.Table) -> dict[str, int]:
-    if "salience" not in clips.column_names:
+    if not tells_salience(clips):
         return {}
     pairs = sorted((str(pair["values"]), pair["counts"]) for pair in pc.value_counts(clips["salience"]).to_pylist())
     meaning = {"1": "1, in the foreground", "2": "2, in the background"}

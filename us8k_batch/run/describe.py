@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from us8k_batch.errors import ObjectNotFoundError, RequestError
+from us8k_batch.likeness import lookalikes, warnings
 from us8k_batch.objects import Objects
 from us8k_batch.planning.plan import Plan
 from us8k_batch.planning.resolve import SEEN, Status
@@ -59,6 +60,8 @@ def describe(options: Options, clip_id: str | None = None) -> Description:
         "nothing_to_do": found.info is not None and plan.nothing_to_do,
         "publish": list(plan.publish),
     }
+    alike = warnings(lookalikes(found.catalog.clips))
+    values["warnings"] = alike
     if clip_id is not None:
         values["explained"] = _explain(found, clip_id)
         return Description(f"{clip_id}: {values['explained']}", values)
@@ -70,6 +73,7 @@ def describe(options: Options, clip_id: str | None = None) -> Description:
     if rate and plan.n_extract:
         lines.append(f"estimate: {plan.n_extract / rate:,.0f} s at the last run's {rate:,.0f} clips/s")
     lines.append("to publish: " + (", ".join(plan.publish) or _after(plan)))
+    lines.extend(f"warning: {line}" for line in alike)
     return Description("\n".join(lines), values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from us8k_batch.likeness import lookalikes, warnings
 from us8k_batch.run.options import Options, Progress, Summary
 from us8k_batch.run.prepare import guard_removal, prepare, summarise
 
@@ -32,6 +33,8 @@ def extract(options: Options, progress: Progress) -> Summary:
     """
     started = time.monotonic()
     found = prepare(options)
+    for line in warnings(lookalikes(found.catalog.clips)):
+        progress.tell(f"warning: {line}")
     guard_removal(options, found.plan)
     if found.info is not None and found.plan.nothing_to_do:
         return summarise(found, found.plan.counts(), started)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +31,8 @@ class Options:
     """What to compute, for a new store."""
     given: frozenset[str] = frozenset()
     """Feature parameters that were asked for; a store made with others is refused."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """By our name of a column of the dataset's metadata, its own name there."""
     clips_per_shard: int | None = None
     """Shard size of a new store; None means the default."""
     where: Where = field(default_factory=Where)

@@ -14,6 +14,7 @@ from us8k_batch.errors import RequestError
 from us8k_batch.features.engine import numeric_versions
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.planning.plan import Known, Plan, Request, make_plan
+from us8k_batch.run.apart import refuse_one_in_the_other
 from us8k_batch.run.options import Options, Summary
 from us8k_batch.store.layout import INDEX_SCHEMA, PLAN_SCHEMA, StoreInfo, check_same, find_info, new_info
 from us8k_batch.store.publish import tables_current
@@ -40,7 +41,8 @@ def prepare(options: Options) -> Prepared:
     RequestError
         If the dataset or the store cannot be used as asked.
     """
-    catalog = open_catalog(options.dataset)
+    catalog = open_catalog(options.dataset, options.columns)
+    refuse_one_in_the_other(catalog, options.store)
     if not len(catalog.clips):
         raise RequestError(f"{options.dataset}: the dataset has no clips; expected at least one row")
     objects = open_objects(options.store)

@@ -275,6 +275,7 @@ class _Run:
         values = {
             "outcome": outcome,
             "dataset": without_secrets(self.options.dataset),
+            **({"columns": dict(self.options.columns)} if self.options.columns else {}),
             "engine": self.options.engine,
             "versions": versions(self.options, info.config),
             "workers": self.workers,

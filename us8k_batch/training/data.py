@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import StoreError
+from us8k_batch.likeness import lookalikes, warnings
 from us8k_batch.store.frames import Frames
 from us8k_batch.store.reader import Store, open_store
 
@@ -140,6 +141,7 @@ def _warnings(store: Store, groups: NDArray[np.int64]) -> tuple[str, ...]:
     found = []
     if not store.complete:
         found.append(f"the publication is not complete: {store.pending} clips are not in it")
+    found += warnings(lookalikes(store.table))
     unknown = int((groups < 0).sum())
     if unknown == len(groups):
         found.append("leak unknown: the dataset does not say which clips come from one recording")
