@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from us8k_batch.cli.base import Output
+from us8k_batch.cli.progress import TerminalProgress
+from us8k_batch.objects.retry import logger as waiting
 from us8k_batch.training import metrics
 from us8k_batch.training.epochs import Epoch
 from us8k_batch.training.evaluate import Fitted
@@ -74,3 +78,15 @@ def test_rounds_of_boosting_are_counted_alone() -> None:
     boosted = Epoch("2", 7, "round", 30, 100)
     assert words(boosted) == "trial 7, split 2, round 30 of 100"
     assert few_words(boosted) == "rounds"
+
+
+def test_what_storage_is_waited_for_is_said_between_the_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once, without a logger's name, and only while the run counts."""
+    progress = TerminalProgress(Output(as_json=False, quiet=False))
+    progress.start(3)
+    waiting.warning("s3://bucket/store: the server answered 503; asking again for another %d s", 60)
+    progress.finish()
+    waiting.warning("after it")
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["extracting 3 clips", "s3://bucket/store: the server answered 503; asking again for another 60 s"]
+    assert waiting.propagate
