@@ -31,7 +31,7 @@ _ROUNDING = 3.0
 """Power of the difference of soxr's or resampy's float32 results and ours, per power of a transform's rounding. Most
 of it is theirs: measured against float64, ours is 0.9e-7 of a tone, soxr's 1.0 to 1.6e-7, resampy's 1.1 to 1.4e-7."""
 _LEFT_OUT = 3.0
-"""What power that no band holds counts more: the bands beside it are narrow, so that neighbours share their errors."""
+"""What power that no band holds counts more: bands beside it are narrow, so that neighbours share errors."""
 _LEAST_RESPONSE = 1e-4
 """Power response of a filter below which its stop band begins, where nothing is left to judge the source by."""
 _CLOSE = 2e-6
