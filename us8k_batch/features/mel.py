@@ -43,6 +43,17 @@ def mel_filters(config: FeatureConfig) -> NDArray[np.float32]:
     return triangles
 
 
+def empty_bands(config: FeatureConfig) -> str:
+    """Say how many bands are so narrow that no frequency lies in them, as librosa warns; nothing if there is none."""
+    empty = ~mel_filters(config).any(axis=1) & (mel_corners(config)[:-2] > 0)
+    if not empty.any():
+        return ""
+    return (
+        f"{np.count_nonzero(empty)} of {config.n_mels} mel bands are empty: no frequency of a transform of n_fft = "
+        f"{config.n_fft} points lies in them, and they count as silence; use fewer n_mels, or a larger n_fft"
+    )
+
+
 def mel_corners(config: FeatureConfig) -> NDArray[np.float64]:
     """Return where the triangles begin, peak and end, in Hz: three neighbours each; shape (n_mels + 2,)."""
     fmax = config.sample_rate / 2 if config.fmax is None else config.fmax
