@@ -45,8 +45,8 @@ def mel_filters(config: FeatureConfig) -> NDArray[np.float32]:
 
 def empty_bands(config: FeatureConfig) -> str:
     """Say how many bands are so narrow that no frequency lies in them, as librosa warns; nothing if there is none."""
-    empty = ~mel_filters(config).any(axis=1) & (mel_corners(config)[:-2] > 0)
-    if not empty.any():
+    empty = ~mel_filters(config).any(axis=1)
+    if not (empty & (mel_corners(config)[:-2] > 0)).any():  # librosa does not mind those that begin at 0 Hz
         return ""
     return (
         f"{np.count_nonzero(empty)} of {config.n_mels} mel bands are empty: no frequency of a transform of n_fft = "
