@@ -100,7 +100,7 @@ def make_store(dataset: str, store: str) -> None:
 class Empty:
     """Stands for what a worker keeps."""
 
-    def __init__(self, step_aside: Callable[[], None]) -> None:
+    def __init__(self, step_aside: Callable[[], None], _on_compiling: Callable[[float], object]) -> None:
         self.step_aside = step_aside
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ def submit(clips: int) -> None:
         try:
             client = Client(scheduler_file=file, timeout=120)
             client.wait_for_workers(2, timeout=120)
-            cluster = Cluster(client, settings, Empty, local=False)
+            cluster = Cluster(client, settings, Empty, False, lambda _seconds, _machine: None)
             processes = {"client": psutil.Process(), "scheduler": psutil.Process(scheduler.pid)}
             before = {name: process.memory_info().rss for name, process in processes.items()}
             most = dict(before)

@@ -9,7 +9,7 @@ import time
 
 # Not imported from the package, so that this starts fast and the layouts are written down a second time.
 PREFIX = struct.Struct("<BIQ")
-READY, FEATURES, HEADER, FAILURE = range(1, 5)
+READY, FEATURES, HEADER, FAILURE, COMPILING = range(1, 6)
 HUGE = 2**62
 
 
@@ -34,6 +34,7 @@ LIES = {
     "no time": lambda n: reply(FEATURES, n, features(40, 10, 80, 480, float("nan"))),
     "no frame": lambda n: reply(FEATURES, n, features(40, 0, 80, 80)),
     "a header": lambda n: reply(HEADER, n, bytes(56)),
+    "compiling": lambda n: reply(COMPILING, n),
     "ready again": lambda n: reply(READY, n),
     "short failure": lambda n: reply(FAILURE, n, b"x"),
     "names of bytes": lambda n: reply(FAILURE, n, b"\xff" * 64),
@@ -46,6 +47,12 @@ def main() -> None:
     if how == "dies at once":
         sys.exit("no libsndfile here")
     if how == "never ready":
+        time.sleep(3600)
+    if how.startswith("compiles"):
+        for _ in range(6):
+            os.write(1, reply(COMPILING, 0))
+            time.sleep(0.3)
+    if how == "compiles and falls silent":
         time.sleep(3600)
     os.write(1, reply(FAILURE if how == "starts wrongly" else READY, 0))
     if how == "never reads":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 import yaml
 from clusters import HandStarted, make_settings
 from failpoints import python_path
-from window_tasks import Bench, Work, where_am_i
+from window_tasks import Bench, Work, compile_here, where_am_i
 
 from us8k_batch.cluster.connect import connect
 from us8k_batch.cluster.where import Where
@@ -128,6 +129,16 @@ def test_the_first_that_is_given_is_used(hand: HandStarted, tmp_path: Path) -> N
         connect(Where(spec=str(spec_file(tmp_path))), make_settings(), Bench) as it,
     ):
         assert ask(it, tmp_path) == {os.getpid()}
+
+
+def test_who_waits_is_told_of_kernels_that_workers_compile(hand: HandStarted, tmp_path: Path) -> None:
+    """What a worker says in a task, which kernels keep from ending, reaches the client while it waits."""
+    told: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
+    where = Where(scheduler=hand.address)
+    with connect(where, make_settings(), Bench, lambda seconds, machine: told.put((seconds, machine))) as cluster:
+        cluster.wait_for_workers()
+        list(cluster.run(f"compile-{time.monotonic_ns()}", compile_here, iter([Work(str(tmp_path), 0)])))
+        assert told.get(timeout=60) == (12.0, "this machine")
 
 
 def test_a_local_cluster_has_the_workers_asked_for_and_is_gone_afterwards(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from us8k_batch.errors import Failure, JobError
 from us8k_batch.features.audio import Header
 from us8k_batch.features.decoder import PROGRAM, Decoder
 from us8k_batch.features.engine import Features, make_engine
+from us8k_batch.features.fast.library import load_library
+from us8k_batch.features.fast.machine_code import FILE, open_machine_code
 from us8k_batch.features.handover import PLACES
 
 CONFIG = FeatureConfig(max_seconds=4.0)
@@ -295,15 +297,68 @@ def test_a_child_that_does_not_read(expected: list[Features]) -> None:
     [
         ("dies at once", r"exited with status 1 before it was ready.*no libsndfile here"),
         ("never ready", r"not ready within 0\.5 s.*XDG_CACHE_HOME"),
+        ("compiles and falls silent", r"not ready within 0\.5 s"),
         ("starts wrongly", r"nonsense|instead of READY"),
     ],
 )
 def test_a_child_that_does_not_start_is_no_clips_fault(how: str, reason: str) -> None:
     """Before READY nothing is blamed on a clip: the job stops, and says what to do."""
-    with lying(how, startup_seconds=0.5 if how == "never ready" else 60.0) as decoder:
+    with lying(how, startup_seconds=0.5 if "not ready" in reason else 60.0) as decoder:
         with pytest.raises(JobError, match=reason):
             decoder.extract(CLIPS[0])
         assert decoder.pid is None
+
+
+def test_compiling_is_no_silence() -> None:
+    """A child that says that kernels are compiled is waited for beyond any deadline, and whoever asked is told."""
+    told: list[float] = []
+    program = (sys.executable, str(TESTS / "lying_child.py"), "compiles")
+    with Decoder(CONFIG, "auto", program=program, startup_seconds=1.0, on_compiling=told.append) as decoder:
+        decoder.start()
+        assert len(told) == 6 and told == sorted(told)
+        assert decoder.take_starts()[0].seconds > 1.5
+
+
+def test_one_child_compiles_and_the_others_are_waited_for(tmp_path: Path) -> None:
+    """Of two children on a new machine one compiles; both say so until it is done, however long that takes."""
+    load_library()
+    kept = open_machine_code().folder
+    assert kept is not None
+    (tmp_path / "code").write_bytes((kept / FILE).read_bytes()[32:])
+    program = f"""
+import sys, time
+from pathlib import Path
+from us8k_batch.features import child
+from us8k_batch.features.fast import library
+folder = Path({str(tmp_path)!r})
+def compile_slowly():
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+    return (folder / "code").read_bytes()
+library._compile, child._PULSE_SECONDS = compile_slowly, 0.05
+sys.exit(child.main())
+"""
+    place = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    told: list[list[float]] = [[], []]
+    starts = []
+
+    def start(number: int) -> None:
+        command = ("env", *(f"{name}={value}" for name, value in place.items()), sys.executable, "-c", program)
+        with Decoder(CONFIG, "auto", program=command, on_compiling=told[number].append) as decoder:
+            decoder.start()
+            starts.extend(decoder.take_starts())
+            assert isinstance(decoder.extract(CLIPS[0]), Features)
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    while not all(len(seconds) > 3 for seconds in told):
+        assert all(thread.is_alive() for thread in threads)
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    for thread in threads:
+        thread.join()
+    assert sorted(start.compiled for start in starts) == [False, True]
 
 
 def test_clips_that_no_child_got_take_no_place(expected: list[Features], tmp_path: Path) -> None:

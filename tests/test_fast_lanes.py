@@ -13,6 +13,7 @@ from us8k_batch.features.fast.kernels.lanes import (
     load_columns,
     logarithm,
     maximum,
+    reciprocal_above,
     spread,
     store,
     store_columns,
@@ -45,6 +46,21 @@ def _reduce(values: NDArray[np.float32]) -> tuple[float, float]:
 @kernel
 def _raise(values: NDArray[np.float32], floor: float) -> None:
     store(values, 0, maximum(load(values, 0), spread(np.float32(floor))))
+
+
+@kernel
+def _reciprocals(values: NDArray[np.float32], limit: float) -> None:
+    for i in range(0, len(values), LANES):
+        store(values, i, reciprocal_above(load(values, i), spread(np.float32(limit))))
+
+
+def test_reciprocals() -> None:
+    """Over all magnitudes that powers have, within an eighth; zero for what is not above the limit."""
+    values = np.geomspace(1e-10, 1e30, 8000).astype(np.float32)
+    reciprocals = values.copy()
+    _reciprocals(reciprocals, values[2000])
+    assert not reciprocals[:2001].any()
+    assert np.abs(reciprocals[2001:].astype(np.float64) * values[2001:] - 1).max() < 1 / 8
 
 
 def test_columns() -> None:

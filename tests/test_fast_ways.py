@@ -17,6 +17,7 @@ from us8k_batch.features.fast import halve, phases
 from us8k_batch.features.fast.arguments import COPY, HALVE, PHASES, source_of
 from us8k_batch.features.fast.taps import load_window
 from us8k_batch.features.fast.ways import choose_route, count_results, halve_with, resample
+from us8k_batch.features.mel import mel_filters
 
 CLOSE = 2e-6
 
@@ -115,7 +116,7 @@ def test_any_symmetric_filter_halves(n_taps: int) -> None:
     padded = np.pad(samples.astype(np.float64), n_taps // 2)
     expected = np.convolve(padded, taps, mode="valid")[::2]
     source = source_of(samples[:, np.newaxis])._replace(n_results=len(expected))
-    assert np.abs(resample(halve_with(taps), source) - expected).max() <= CLOSE
+    assert np.abs(resample(halve_with(taps, FeatureConfig()), source) - expected).max() <= CLOSE
 
 
 def test_a_filter_too_long_for_a_block() -> None:
@@ -130,3 +131,22 @@ def test_how_many_weights() -> None:
     for rate, new_rate in ((48000, 22050), (44100, 16000), (8000, 22050)):
         tables = phases.make_tables(window, rate, new_rate)
         assert 0.9 < np.count_nonzero(tables.weights) / phases.n_weights(window, rate, new_rate) < 1.1
+
+
+def test_what_counts_as_loudness() -> None:
+    """Power between the peaks of the first and the last band counts as it is, by its bands; left out, three times.
+
+    Behind a filter it counts once for the transform, and with what the filter took away for the filter's rounding.
+    """
+    config = FeatureConfig(fmin=300.0, fmax=8000.0, res_type="kaiser_fast")
+    power = np.zeros(1025)
+    filters = mel_filters(config).astype(np.float64)
+    for hertz, behind_filter in ((60, 4.0), (1000, 4.0), (7000, 4.0), (9900, 1 + 3 * 10**1.24)):
+        power[:] = 0
+        power[round(hertz * 2048 / 22050)] = 2.0
+        for rate, expected in ((22050, 1.0), (44100, behind_filter), (48000, behind_filter)):
+            way = choose_route(rate, config).way
+            energies = filters @ power
+            left_out = np.where(filters.any(axis=0), 0, power)
+            loudness = way.band_gains @ energies + way.gains @ left_out
+            assert loudness == pytest.approx(2 * expected * (3 if left_out.any() else 1), rel=0.1)

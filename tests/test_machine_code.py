@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -12,12 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import us8k_batch
-from us8k_batch.features.fast import machine_code
 from us8k_batch.features.fast.library import load_library
 from us8k_batch.features.fast.machine_code import FILE, MachineCode, make_private, open_machine_code
 
@@ -196,12 +197,80 @@ print(MachineCode(folder).load(compile_slowly)[0].decode())
     assert said == {f"from {compiled.name[-1]}\n".encode()}
 
 
-def test_a_process_that_hangs_while_it_compiles(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while, nobody waits for it any longer."""
-    monkeypatch.setattr(machine_code, "_PATIENCE", 0.1)
-    with (folder / "lock").open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert MachineCode(folder).load(lambda: CODE) == (CODE, True)
+def test_others_wait_for_a_compiler_as_long_as_it_lives(folder: Path) -> None:
+    """Whoever comes while a process compiles waits for it, without a deadline; one that is killed lets go."""
+    program = f"""
+import sys, time
+from pathlib import Path
+from us8k_batch.features.fast.machine_code import MachineCode
+folder, name = Path({str(folder)!r}), sys.argv[1]
+def compile_or_hang():
+    (folder / ("compiles-" + name)).touch()
+    while name == "first":
+        time.sleep(60)
+    return name.encode()
+print(MachineCode(folder).load(compile_or_hang))
+"""
+    code = MachineCode(folder)
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen([sys.executable, "-c", program, name], stdout=subprocess.PIPE)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        first = start("first")
+        wait_until((folder / "compiles-first").exists)
+        second = start("second")
+        wait_until(lambda: waits_for_a_lock(second.pid))
+        assert code.is_being_compiled()
+        assert not (folder / "compiles-second").exists()
+        first.kill()
+        assert second.communicate()[0] == b"(b'second', True)\n"
+    assert not code.is_being_compiled()
+    assert code.load(must_not_compile) == (b"second", False)
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    """Tell whether a process is in the kernel's list of those that wait for a lock of a file."""
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(line[1] == "->" and line[2] == "FLOCK" and line[5] == str(pid) for line in lines)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_without_locks_what_is_not_kept_is_being_compiled(folder: Path) -> None:
+    """Where nothing tells who compiles, a process that waits for code is taken to be compiling it."""
+    assert MachineCode(None).is_being_compiled()
+    assert MachineCode(folder).is_being_compiled()
+    MachineCode(folder).load(lambda: CODE)
+    (folder / "lock").unlink()
+    assert not MachineCode(folder).is_being_compiled()
+
+
+def test_code_for_the_processor_that_numba_is_told() -> None:
+    """With NUMBA_CPU_NAME=generic code is made without this processor's instructions, SHA among them, and runs."""
+    program = """
+from us8k_batch.features.fast.kernels import sha256
+from us8k_batch.features.fast.kernels.entries import compile_object
+from us8k_batch.features.fast.object_code import ObjectCode, name_processor
+def add(words):
+    return words[0] + 1
+print(name_processor(), sha256.supported())
+import array
+code, word = ObjectCode(compile_object({"add": add})), array.array("q", [41])
+print(code.function("add", 1)(word.buffer_info()[0]))
+"""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic"}
+    done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, env=environment)
+    assert done.stdout.decode() == "('generic', '') False\n42\n"
 
 
 @pytest.mark.usefixtures("no_home")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.clip_errors import EmptyClipError, NotFiniteError
-from us8k_batch.features.mel import cosine_transform, hann_window, mel_filters
+from us8k_batch.features.mel import cosine_transform, empty_bands, hann_window, mel_filters
 from us8k_batch.features.mfcc import MfccKernel, compute_mfcc
 
 SIGNALS = ("noise", "tone", "silence", "click", "fading", "loud")
@@ -85,6 +85,29 @@ def test_the_constant_matrices(config: FeatureConfig) -> None:
     assert np.allclose(hann_window(config.n_fft), window, rtol=0, atol=1e-12)
     transform = cosine_transform(config.n_mfcc, config.n_mels)
     assert np.allclose(transform @ transform.T, np.eye(config.n_mfcc))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FeatureConfig(),
+        FeatureConfig(sample_rate=8000),
+        FeatureConfig(n_mels=256, n_fft=1024),
+        FeatureConfig(sample_rate=44100, n_fft=512, hop_length=256),
+        FeatureConfig(n_fft=512, n_mels=3, n_mfcc=3, fmin=290.0, fmax=300.0),
+    ],
+)
+def test_empty_bands_are_told_where_librosa_warns(config: FeatureConfig) -> None:
+    """Bands in which no frequency lies are counted exactly where librosa warns of them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        theirs = librosa.filters.mel(
+            sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin, fmax=config.fmax
+        )
+    told = empty_bands(config)
+    assert bool(told) == any("Empty filters" in str(warning.message) for warning in caught)
+    if told:
+        assert told.startswith(f"{np.count_nonzero(~theirs.any(axis=1))} of {config.n_mels} mel bands are empty")
 
 
 def test_four_seconds_are_173_frames() -> None:

@@ -44,16 +44,23 @@ class Bench:
 class Workshop:
     """What a worker keeps between tasks: as many benches as tasks work at the same time."""
 
-    def __init__(self, step_aside: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        step_aside: Callable[[], None] = lambda: None,
+        on_compiling: Callable[[float], object] | None = None,
+    ) -> None:
         """Keep nothing yet.
 
         Parameters
         ----------
         step_aside : callable
             Called in a task: from then on the worker may begin another one beside it.
+        on_compiling : callable, optional
+            See `Decoder`.
         """
         keep_freed_memory()
         self.step_aside = step_aside
+        self._on_compiling = on_compiling
         self._benches: list[Bench] = []
         self._free: list[Bench] = []
         self._lock = threading.Lock()
@@ -84,7 +91,11 @@ class Workshop:
     def make_decoder(self, needs: Needs) -> Decoder:
         """Make a decoder; nothing is started yet."""
         return Decoder(
-            needs.config, needs.engine, memory_bytes=needs.clip_memory, deadline_seconds=needs.clip_seconds
+            needs.config,
+            needs.engine,
+            memory_bytes=needs.clip_memory,
+            deadline_seconds=needs.clip_seconds,
+            on_compiling=self._on_compiling,
         )
 
     def hasher(self) -> Hasher:

@@ -20,13 +20,18 @@ from us8k_batch.cluster.client import open_client
 from us8k_batch.cluster.spec import STARTED, interrupts_ignored, read_spec, started
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster
-from us8k_batch.cluster.workshop import MakeWorkshop
+from us8k_batch.cluster.workshop import MakeWorkshop, OnCompiling
 from us8k_batch.errors import RequestError
 from us8k_batch.settings import Settings
 
 
 @contextlib.contextmanager
-def connect(where: Where, settings: Settings, make: MakeWorkshop) -> Iterator[Cluster]:
+def connect(
+    where: Where,
+    settings: Settings,
+    make: MakeWorkshop,
+    on_compiling: OnCompiling = lambda _seconds, _machine: None,
+) -> Iterator[Cluster]:
     """Find or start the cluster, and give every worker a workshop; stop it afterwards if it was started.
 
     Raises
@@ -50,7 +55,7 @@ def connect(where: Where, settings: Settings, make: MakeWorkshop) -> Iterator[Cl
             target = stack.enter_context(_local(settings))
         client = reach(target, address or where.spec or "a local cluster")
         local = isinstance(target, LocalCluster)
-        yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local)))
+        yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local, on_compiling)))
 
 
 def named_scheduler(where: Where) -> str | None:

@@ -21,10 +21,12 @@ from us8k_batch.cluster.client import open_client
 from us8k_batch.cluster.report import performance_report
 from us8k_batch.cluster.workshop import (
     MakeWorkshop,
+    OnCompiling,
     WorkshopMissingError,
     WorkshopPlugin,
     call_in_loop,
     call_on_worker,
+    heed_compiling,
 )
 from us8k_batch.errors import JobError, RequestError
 from us8k_batch.objects import retry
@@ -55,7 +57,9 @@ class _Task(Generic[Payload]):
 class Cluster:
     """A connection to a cluster whose workers have a workshop."""
 
-    def __init__(self, client: Client, settings: Settings, make: MakeWorkshop, local: bool) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, make: MakeWorkshop, local: bool, on_compiling: OnCompiling
+    ) -> None:
         """Give every worker a workshop.
 
         Raises
@@ -67,6 +71,7 @@ class Cluster:
         self._address = client.scheduler.address
         self._settings = settings
         self._plugin = (make, not local)
+        self._on_compiling = on_compiling
         try:
             self._equip()
         except (CancelledError, OSError) as error:
@@ -265,6 +270,7 @@ class Cluster:
             pause.wait(TICK_SECONDS)
 
     def _equip(self) -> None:
+        heed_compiling(self._client, self._on_compiling)
         self._client.register_plugin(WorkshopPlugin(*self._plugin))
         # What workers wait for is said where the run is watched.
         self._client.forward_logging(retry.logger.name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
-from distributed import WorkerPlugin, get_worker, secede
+from distributed import Client, WorkerPlugin, get_worker, secede
 
 from us8k_batch.errors import JobError
 
@@ -21,8 +23,13 @@ class Workshop(Protocol):
         """Give everything back."""
 
 
-MakeWorkshop = Callable[[Callable[[], None]], Workshop]
-"""Makes a workshop; is told how a task gives its thread to the next one, to be finished beside it."""
+MakeWorkshop = Callable[[Callable[[], None], Callable[[float], object]], Workshop]
+"""Makes a workshop; is told how a task gives its thread to the next one, to be finished beside it, and whom to tell
+that kernels are compiled, and for how many seconds so far."""
+OnCompiling = Callable[[float, str], object]
+"""Told by a worker that kernels are compiled: for how many seconds so far, and on which machine."""
+_COMPILING = "us8k-compiling"
+"""Topic of the scheduler's events."""
 
 
 class WorkshopPlugin(WorkerPlugin):  # type: ignore[misc]
@@ -35,15 +42,30 @@ class WorkshopPlugin(WorkerPlugin):  # type: ignore[misc]
         self._make = make
         self._interruptible = interruptible
 
-    def setup(self, worker: Any) -> None:  # noqa: ARG002  # the signature is Dask's
+    def setup(self, worker: Any) -> None:
         """Make the workshop; keep a local worker from dying of the Ctrl-C that is meant for the run."""
-        self.workshop = self._make(secede)
+        self.workshop = self._make(secede, partial(_announce, worker))
         if not self._interruptible and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002
         """Close the workshop."""
         self.workshop.close()
+
+
+def _announce(worker: Any, seconds: float) -> None:
+    worker.log_event(_COMPILING, {"seconds": seconds, "machine": socket.gethostname()})
+
+
+def heed_compiling(client: Client, on_compiling: OnCompiling) -> None:
+    """Have a client told, in its event loop's thread, while workers wait for kernels."""
+
+    def heed(event: tuple[float, dict[str, Any]]) -> None:
+        told = event[1]
+        here = told["machine"] == socket.gethostname()
+        on_compiling(told["seconds"], "this machine" if here else told["machine"])
+
+    client.subscribe_topic(_COMPILING, heed)
 
 
 class WorkshopMissingError(JobError):

@@ -13,8 +13,9 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,13 +26,16 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError, Failure
 from us8k_batch.features import wire
 from us8k_batch.features.audio import Header, OnHeader, read_header
-from us8k_batch.features.engine import Engine, make_engine
+from us8k_batch.features.engine import Engine, choose_engine, make_engine
 from us8k_batch.features.handover import Incoming
 from us8k_batch.features.wire import OUT_OF_MEMORY, Told, Wanted
 
 _PR_SET_PDEATHSIG = 1
 _LEAST_ROOM = 64 << 20
 """Memory without which no clip should be tried, in bytes."""
+
+_PULSE_SECONDS = 1.0
+"""Time between two words about compiling; most children are ready before the first one."""
 
 EngineFactory = Callable[[FeatureConfig, str, OnHeader], Engine]
 
@@ -60,7 +64,8 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
     requests, replies = _take_pipes()
     config = FeatureConfig.from_dict(settings["config"])
     service = _Service(requests, replies, Incoming(settings["sources"]))
-    engine = factory(config, settings["engine"], service.note_header)
+    with _compiling_told(service, config, settings["engine"]):
+        engine = factory(config, settings["engine"], service.note_header)
     _warm_up(engine, _warm_up_clip(config))
     threadpool_limits(1)
     _limit_memory(settings["memory_bytes"])
@@ -86,6 +91,10 @@ class _Service:
             wanted, self._number, length = wire.PREFIX.unpack(prefix)
             self._tell(*self._answer(Wanted(wanted), length, engine))
 
+    def tell_compiling(self) -> None:
+        """Say that READY waits for kernels."""
+        self._tell(Told.COMPILING)
+
     def note_header(self, header: Header) -> None:
         """Note the duration that the header promises, before the clip is decoded."""
         if self._number:  # while warming up there is no request
@@ -110,6 +119,30 @@ class _Service:
     def _tell(self, told: Told, *body: bytes | memoryview) -> None:
         self._replies.write(wire.pack(told, self._number, *body))
         self._replies.flush()
+
+
+@contextlib.contextmanager
+def _compiling_told(service: _Service, config: FeatureConfig, engine: str) -> Iterator[None]:
+    """Tell the parent again and again while kernels are compiled that the engine waits for."""
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(_PULSE_SECONDS):
+            from us8k_batch.features.fast.machine_code import open_machine_code
+
+            if open_machine_code().is_being_compiled():
+                service.tell_compiling()
+
+    if choose_engine(config, engine)[0] != "fast":
+        yield
+        return
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _die_with(parent: int) -> None:

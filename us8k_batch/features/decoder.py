@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,10 +15,13 @@ from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure, JobError
 from us8k_batch.features import wire
 from us8k_batch.features.audio import FileBytes, Header
+from us8k_batch.features.compiling import CompilingNotice
 from us8k_batch.features.engine import Features
 from us8k_batch.features.line import Line, Numbers, Request
 from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess
 from us8k_batch.features.wire import Limits, Told, Wanted, WireError
+
+logger = logging.getLogger(__name__)
 
 PROGRAM = (sys.executable, "-P", "-m", "us8k_batch.features.child")
 """The child; ``-P`` keeps modules that lie in the working directory, perhaps a stranger's dataset, out of it."""
@@ -53,6 +57,7 @@ class Decoder:
         deadline_seconds: float = 30.0,
         startup_seconds: float = 300.0,
         program: Sequence[str] = PROGRAM,
+        on_compiling: Callable[[float], object] | None = None,
     ) -> None:
         """Remember what to start; nothing is started yet.
 
@@ -67,9 +72,11 @@ class Decoder:
         deadline_seconds : float
             Time that a clip may take beside its own duration, in seconds; counted from READY.
         startup_seconds : float
-            Time until READY, in seconds.
+            Time until READY, in seconds; while kernels are compiled it does not count.
         program : sequence of str
             What to run instead of our own child; it gets the settings as its last argument.
+        on_compiling : callable, optional
+            Told meanwhile how many seconds that has taken; by default the log is.
         """
         self._memory_bytes = memory_bytes
         self._deadline_seconds = deadline_seconds
@@ -78,6 +85,7 @@ class Decoder:
         self._limits = Limits.of(config, memory_bytes)
         self._settings = {"engine": engine, "memory_bytes": memory_bytes, "config": config.to_dict()}
         self._program = program
+        self._on_compiling = on_compiling or CompilingNotice(logger.warning)
         self._child: ChildProcess | None = None
         self._starts: list[ChildStart] = []
         self._numbers = Numbers()
@@ -114,7 +122,7 @@ class Decoder:
         began = time.perf_counter()
         try:
             self._child = ChildProcess(self._program, self._settings, self._limits)
-            compiled = self._child.wait_ready(self._startup_seconds)
+            compiled = self._child.wait_ready(self._startup_seconds, self._on_compiling)
         except OSError as error:
             self._end_child()
             raise JobError(f"the decoder child cannot be started on this machine: {error}") from error

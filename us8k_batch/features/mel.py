@@ -33,9 +33,7 @@ def mel_filters(config: FeatureConfig) -> NDArray[np.float32]:
     ----------
     Slaney 1998, Auditory Toolbox, Interval Research Technical Report 1998-010.
     """
-    fmax = config.sample_rate / 2 if config.fmax is None else config.fmax
-    low, high = _mel_of(config.fmin), _mel_of(fmax)
-    corners = _hz_of(np.linspace(low, high, config.n_mels + 2))
+    corners = mel_corners(config)
     bins = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)
     widths = np.diff(corners)
     rising = (bins - corners[:-2, np.newaxis]) / widths[:-1, np.newaxis]
@@ -43,6 +41,23 @@ def mel_filters(config: FeatureConfig) -> NDArray[np.float32]:
     triangles = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     triangles *= (2 / (corners[2:] - corners[:-2]))[:, np.newaxis]
     return triangles
+
+
+def empty_bands(config: FeatureConfig) -> str:
+    """Say how many bands are so narrow that no frequency lies in them, as librosa warns; nothing if there is none."""
+    empty = ~mel_filters(config).any(axis=1)
+    if not (empty & (mel_corners(config)[:-2] > 0)).any():  # librosa does not mind those that begin at 0 Hz
+        return ""
+    return (
+        f"{np.count_nonzero(empty)} of {config.n_mels} mel bands are empty: no frequency of a transform of n_fft = "
+        f"{config.n_fft} points lies in them, and they count as silence; use fewer n_mels, or a larger n_fft"
+    )
+
+
+def mel_corners(config: FeatureConfig) -> NDArray[np.float64]:
+    """Return where the triangles begin, peak and end, in Hz: three neighbours each; shape (n_mels + 2,)."""
+    fmax = config.sample_rate / 2 if config.fmax is None else config.fmax
+    return _hz_of(np.linspace(_mel_of(config.fmin), _mel_of(fmax), config.n_mels + 2))
 
 
 def cosine_transform(n_mfcc: int, n_mels: int) -> NDArray[np.float64]:

@@ -123,16 +123,27 @@ class ChildProcess:
         """Tell whether the process has not ended yet."""
         return self._process.poll() is None
 
-    def wait_ready(self, seconds: float) -> bool:
+    def wait_ready(self, seconds: float, on_compiling: Callable[[float], object]) -> bool:
         """Wait until the child has imported and compiled everything; return whether it had to compile kernels.
+
+        Parameters
+        ----------
+        seconds : float
+            How long the child may be silent.
+        on_compiling : callable
+            Told how long the child has been waiting, in seconds, while it says that kernels are compiled.
 
         Raises
         ------
         JobError
             If it ends or stays silent; no clip is to blame for that.
         """
+        start = time.monotonic()
         try:
             told, body = self.receive(0, Allowance(seconds))
+            while told is Told.COMPILING:
+                on_compiling(time.monotonic() - start)
+                told, body = self.receive(0, Allowance(seconds))
         except ChildSilentError as error:
             raise JobError(
                 f"the decoder child was not ready within {seconds:g} s: is the machine overloaded, or are kernels "

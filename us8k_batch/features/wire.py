@@ -29,6 +29,8 @@ class Told(IntEnum):
     FEATURES = 2
     HEADER = 3
     FAILURE = 4
+    COMPILING = 5
+    """Its body is empty; it comes again and again before READY while kernels are compiled, here or elsewhere."""
 
 
 PREFIX = struct.Struct("<BIQ")
@@ -49,6 +51,7 @@ _FAILURE = struct.Struct("<32s32s")
 _DETAIL_BYTES = 4096
 _BODY_BYTES = {
     Told.READY: len(COMPILED),
+    Told.COMPILING: 0,
     Told.HEADER: _HEADER.size,
     Told.FAILURE: _FAILURE.size + _DETAIL_BYTES,
 }

@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from us8k_batch.catalog.dataset import Catalog
 from us8k_batch.cluster.connect import connect
 from us8k_batch.errors import JobError, RequestError, RunInterruptedError, StorageError, Us8kError
+from us8k_batch.features.compiling import CompilingNotice
+from us8k_batch.features.mel import empty_bands
 from us8k_batch.objects import Objects
 from us8k_batch.planning.resolve import SEEN
 from us8k_batch.planning.snapshot import make_publication
@@ -150,11 +152,15 @@ class _Run:
     def _extract(self) -> None:
         with contextlib.ExitStack() as stack:
             with self.stop.at_once(), timed(self.phases, "connect"):
-                cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop))
+                notice = CompilingNotice(self.progress.tell)
+                cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop, notice))
                 crew = Crew(cluster, self.options, self.run_id, self.progress, self.tally, self.stop)
                 crew.preflight(self._check())
             self.workers = len(cluster.workers())
             self.progress.tell(f"{self.workers} workers; dashboard {cluster.dashboard_link}")
+            warning = empty_bands(self.options.config if self.found.info is None else self.found.info.config)
+            if warning:
+                self.progress.tell(f"warning: {warning}")
             with cluster.performance_report(self.options.performance_report):
                 self._work(crew)
         if self.options.performance_report:

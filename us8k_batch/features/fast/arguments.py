@@ -46,6 +46,10 @@ class Way(NamedTuple):
     """Results that are made at a time."""
     n_samples: int
     """Samples that are read for them, at most."""
+    gains: NDArray[np.float32]
+    """What the power at each frequency of a frame counts for its rounding, shape (n_fft // 2 + 1,)."""
+    band_gains: NDArray[np.float32]
+    """The same for the energy of each band, shape (n_mels,)."""
 
 
 class Work(NamedTuple):
@@ -64,3 +68,5 @@ class Work(NamedTuple):
     """All frames' mel bands, eight frames after eight."""
     lane: NDArray[np.float32]
     """Eight times eight numbers."""
+    loudness: NDArray[np.float32]
+    """All frames' power, as it counts for their rounding, eight frames after eight."""

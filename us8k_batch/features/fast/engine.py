@@ -3,7 +3,8 @@
 It agrees with librosa to 1e-3 on real clips, of which half comes from rounding in the resampler and the rest from
 transforming in float32. It does not where there is no signal: a pure tone in or above the resampler's transition
 band, from about 10.5 kHz on for 22.05 kHz, leaves nothing but rounding errors in most bands, ours or soxr's.
-Below `fmin` and above `fmax` there may be any sound: a clip that is much louder there goes to the plain engine.
+A clip goes to the plain engine where that rounding would show: if a frame is so much louder than most of its bands,
+as a whistle with little noise beside it, or whatever is below `fmin` or above `fmax`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class FastEngine:
         self._tables = pack(spectrum.make_tables(config))
         self._route = lru_cache(_RATES)(lambda rate: choose_route(rate, config))
         self._span = (LANES - 1) * config.hop_length + config.n_fft
-        self._mono, self._samples, self._signal, self._decibels = Buffer(), Buffer(), Buffer(), Buffer()
+        self._mono, self._samples, self._signal = Buffer(), Buffer(), Buffer()
+        self._decibels, self._loudness = Buffer(), Buffer()
         self._rows = aligned(max(LANES * config.n_fft, ROW * BLOCK))
         self._more_rows = aligned(ROW * BLOCK)
         self._power = aligned(LANES * (config.n_fft // 2 + 2))
@@ -129,10 +131,11 @@ class FastEngine:
             return self._worked[2]
         samples = self._samples.at_least(route.way.n_samples)
         signal = self._signal.at_least(self._span + route.way.step + LANES)
-        decibels = self._decibels.at_least(-(-n_frames // LANES) * LANES * self._config.n_mels)
-        growing = (samples, signal, decibels)
+        n_lanes = -(-n_frames // LANES) * LANES
+        decibels, loudness = self._decibels.at_least(n_lanes * self._config.n_mels), self._loudness.at_least(n_lanes)
+        growing = (samples, signal, decibels, loudness)
         if self._packed is None or any(one is not other for one, other in zip(self._packed[0], growing, strict=True)):
-            work = Work(samples, signal, self._rows, self._more_rows, self._power, decibels, self._lane)
+            work = Work(samples, signal, self._rows, self._more_rows, self._power, decibels, self._lane, loudness)
             self._packed = growing, pack(work)
         self._worked = route, n_frames, self._packed[1]
         return self._packed[1]

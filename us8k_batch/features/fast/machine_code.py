@@ -15,7 +15,6 @@ import os
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,10 +28,6 @@ logger = logging.getLogger(__name__)
 
 FILE = "kernels.o"
 _LOCK = "lock"
-_PATIENCE = 150.0
-"""Seconds that a process waits for another one that compiles; then it compiles too, because that one may hang."""
-_PAUSE = 0.02
-"""Seconds between looks at whether it is done."""
 _DIGEST_BYTES = 32
 _HARMLESS = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")
 """Settings of numba's that do not change the code."""
@@ -46,7 +41,7 @@ class MachineCode:
         """Private folder, or None."""
 
     def load(self, compile_anew: Callable[[], bytes]) -> tuple[bytes, bool]:
-        """Load machine code, or compile it and keep it, while other processes wait for that.
+        """Load machine code, or compile it and keep it, while others wait for that, as long as this process lives.
 
         What cannot be kept, on a full disk, is used all the same.
 
@@ -81,6 +76,19 @@ class MachineCode:
             return None
         digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
         return code if hashlib.sha256(code).digest() == digest else None
+
+    def is_being_compiled(self) -> bool:
+        """Tell whether a process compiles, be it this one; where no lock tells, whether nothing is kept yet."""
+        if self.folder is None:
+            return True
+        try:
+            with (self.folder / _LOCK).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return self.find() is None
+        return False
 
     def _keep(self, code: bytes) -> None:
         if self.folder is None:
@@ -153,23 +161,15 @@ def _places() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Be the only process that compiles, if the file system has locks; for a while only, see `_PATIENCE`."""
+    """Be the only process that compiles, if the file system has locks, which end with the process that has them."""
     try:
         file = (folder / _LOCK).open("wb")
     except OSError:  # a folder that vanished, or a full disk: nothing can be kept there either
         yield
         return
     with file:
-        patient_until = time.monotonic() + _PATIENCE
-        while time.monotonic() < patient_until:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go when a process ends
-            except BlockingIOError:
-                time.sleep(_PAUSE)
-            except OSError:
-                break
-            else:
-                break
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -51,5 +52,12 @@ def make_target_machine() -> Any:
 
 
 def name_processor() -> tuple[str, str]:
-    """Name this processor and its instruction sets, as LLVM does."""
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    """Name this processor and its instruction sets, as LLVM does, or what numba's settings name in its place.
+
+    Numba makes code for these, and ours is made of it: for another processor it could not be translated.
+    """
+    processor = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = "" if processor.lower() == "generic" else llvm.get_host_cpu_features().flatten()
+    return processor, features

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.fast import fft
 from us8k_batch.features.fast.fft import LANES
-from us8k_batch.features.mel import cosine_transform, hann_window, mel_filters
+from us8k_batch.features.mel import cosine_transform, hann_window, mel_corners, mel_filters
 
-_MOST_LEFT_OUT = 0.003
-"""Seconds. With more, differences from float64 exceeded 1e-3 for some of 450 real clips in nine configurations whose
-bands left most frequencies out; with ten times as much they reached 4e-3, with a thousand times 0.1."""
+_MOST_RATIO = 5.6e7
+"""Largest ratio of a frame's power to its bands', in the mean over bands, with which float32 suffices for 2048
+points. Rounding is spread evenly over all frequencies, so a coefficient's error follows the root of this ratio. The
+largest differences from librosa were 1.2e-7 times the root in 6,000 clips of tones, chirps and bursts of 0.5 to
+10.4 kHz with noise 38 to 90 dB below: 9e-4 at this ratio, which 8 of 410 real clips exceed. In shorter transforms
+rounding weighs more in each band; a ratio that follows the root of their length keeps most real clips here."""
 
 
 class Tables(NamedTuple):
@@ -39,14 +42,16 @@ class Tables(NamedTuple):
     """Square root of the number of mel bands, shape (1,): what the first coefficient is of their mean."""
     top_db: np.float32
     """How far below the loudest band the floor is, in dB."""
+    least: np.float32
+    """The floor's energy, per energy of the loudest band."""
     hop: int
     """Distance between frames, in samples."""
     below: int
     above: int
-    """Frequencies below one and from the other on are left out by all bands. Neighbours of what is in a band do not
-    count, because the window spreads what is there, such as an offset, into that band."""
-    most_left_out: np.float32
-    """Power in them, in one frame, per energy of the loudest band, with which float32 suffices."""
+    """Frequencies below one and from the other on are left out by all bands."""
+    shares: NDArray[np.float32]
+    """Per band; over the band's energy, times the frame's power, and added up, they are 1 where the rounding of
+    float32 is as large as may be; shape (n_mels,)."""
 
 
 def make_tables(config: FeatureConfig) -> Tables:
@@ -58,6 +63,8 @@ def make_tables(config: FeatureConfig) -> Tables:
     first_bin = [band[0] if len(band) else 0 for band in used]
     n_bins = [2 * ((band[-1] - band[0]) // 2 + 1) if len(band) else 0 for band in used]
     groups, n_pairs = -(-config.n_mfcc // LANES), (config.n_mels + 1) // 2
+    corners = mel_corners(config)
+    most_ratio = _MOST_RATIO * np.sqrt(config.n_fft / 2048)
     cosines = np.zeros((groups * LANES, n_pairs))
     cosines[: config.n_mfcc] = cosine_transform(config.n_mfcc, config.n_mels)[:, :n_pairs]
     if config.n_mels % 2:
@@ -73,8 +80,10 @@ def make_tables(config: FeatureConfig) -> Tables:
         cosines=np.ascontiguousarray(cosines.reshape(groups, LANES, -1).swapaxes(1, 2), dtype=np.float32),
         root=np.array([np.sqrt(config.n_mels)], dtype=np.float32),
         top_db=np.float32(config.top_db),
+        least=np.float32(10 ** (-config.top_db / 10)),
         hop=config.hop_length,
-        below=min((band[0] - 1 for band in used if len(band)), default=half + 1),
-        above=max((band[-1] + 2 for band in used if len(band)), default=half + 1),
-        most_left_out=np.float32(_MOST_LEFT_OUT * config.sample_rate),
+        below=min((band[0] for band in used if len(band)), default=half + 1),
+        above=max((band[-1] + 1 for band in used if len(band)), default=half + 1),
+        # A band's energy times half its width is the power in it.
+        shares=(2 / (corners[2:] - corners[:-2]) / (config.n_mels * most_ratio)).astype(np.float32),
     )

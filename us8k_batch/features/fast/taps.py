@@ -74,14 +74,27 @@ def wings(window: Window, ratio: float, fraction: float) -> tuple[NDArray[np.flo
     return wing(scale * fraction), wing(scale - scale * fraction)
 
 
-def kaiser_halving_taps(res_type: str) -> NDArray[np.float64]:
-    """Return the filter with which resampy halves the rate, shape (2 * n + 1,)."""
-    left, right = wings(load_window(res_type), 0.5, 0.0)
+def kaiser_taps(window: Window, ratio: float) -> NDArray[np.float64]:
+    """Return resampy's filter for results that lie at samples, as all do at half the rate; shape (2 * n + 1,).
+
+    Parameters
+    ----------
+    window : Window
+    ratio : float
+        New rate over old rate.
+    """
+    left, right = wings(window, ratio, 0.0)
     taps = np.zeros(2 * max(len(left) - 1, len(right)) + 1)
     centre = len(taps) // 2
     taps[centre - len(left) + 1 : centre + 1] = left[::-1]
     taps[centre + 1 : centre + 1 + len(right)] = right
     return taps
+
+
+def respond(taps: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the response of a symmetric filter at some frequencies, in cycles per sample."""
+    places = np.arange(len(taps)) - len(taps) // 2
+    return np.asarray(np.cos(2 * np.pi * np.outer(frequencies, places)) @ taps)
 
 
 def soxr_halving_taps(res_type: str) -> NDArray[np.float64]:

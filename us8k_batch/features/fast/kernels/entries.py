@@ -73,11 +73,11 @@ def compile_object(functions: Mapping[str, Callable[..., int]]) -> bytes:
 
 def _examples() -> dict[str, Any]:
     """Make one of each kind of argument; all others have their types."""
-    floats = np.zeros(1, dtype=np.float32)
+    floats, config = np.zeros(1, dtype=np.float32), FeatureConfig()
     return {
         "source": source_of(floats[:, np.newaxis]),
-        "way": ways.make_copy(by_library=False).way,
-        "tables": make_tables(FeatureConfig()),
+        "way": ways.make_copy(config, by_library=False).way,
+        "tables": make_tables(config),
         "work": Work(*[floats] * len(Work._fields)),
         "mfcc": np.zeros((2, 2), dtype=np.float32),
         "moments": np.zeros((2, 2)),

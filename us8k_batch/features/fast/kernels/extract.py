@@ -27,18 +27,19 @@ def extract(source: Source, way: Way, tables: Tables, work: Work, mfcc: NDArray[
     Returns
     -------
     bool
-        False if float32 does not suffice, because samples are too large, or not finite, or what is left out is too
-        loud; `mfcc` is then meaningless.
+        False if float32 does not suffice, because samples are too large, or not finite, or a frame is too loud
+        beside its weak bands; `mfcc` is then meaningless.
     """
     # Arrays are handed on one by one: those of a tuple would be counted as used and released at every call.
     signal, rows, power, decibels, lane = work.signal, work.rows, work.power, work.decibels, work.lane
+    loudness, gains, band_gains, shares = work.loudness, way.gains, way.band_gains, tables.shares
     window, twiddles, order, turns = tables.window, tables.twiddles, tables.order, tables.turns
     first_bin, first_weight, weights, cosines = tables.first_bin, tables.first_weight, tables.weights, tables.cosines
     hop, below, above = tables.hop, tables.below, tables.above
     n_fft, n_mels, n_frames = len(window), len(first_bin), mfcc.shape[1]
     span = (LANES - 1) * hop + n_fft
     usual = True
-    loudest, left_out = spread(spectrum.FLOOR), spread(np.float32(0))
+    loudest, rounding = spread(spectrum.FLOOR), spread(np.float32(0))
     begin = -(n_fft // 2)
     end = begin + n_fft // 2
     for i in range(n_fft // 2):
@@ -56,25 +57,26 @@ def extract(source: Source, way: Way, tables: Tables, work: Work, mfcc: NDArray[
         present = load(lane, 0)
         spectrum.transform(signal, start - begin, hop, window, twiddles, rows)
         spectrum.take_power(rows, order, turns, power)
-        outside = spectrum.add_power(power, 0, below) + spectrum.add_power(power, above, n_fft // 2 + 1)
-        left_out = maximum(left_out, present * outside)
+        loud = spectrum.add_power(power, gains, 0, below) + spectrum.add_power(power, gains, above, n_fft // 2 + 1)
         for band in range(n_mels):
             energy = spectrum.weigh(power, first_bin[band], weights, first_weight[band], first_weight[band + 1])
             energy = maximum(present * energy, spread(spectrum.FLOOR))
             loudest = maximum(loudest, energy)
+            loud = loud + band_gains[band] * energy
             store(decibels, first * n_mels + LANES * band, energy)
-        for at in range(first * n_mels, (first + LANES) * n_mels, LANES):  # apart: a sum would wait for a logarithm
-            store(decibels, at, spectrum.to_decibels(load(decibels, at)))
+        store(loudness, first, loud)
     while end < source.n_results:  # no frame reaches so far, but the clip's last samples are to be checked too
         nowhere = int(np.int64(0))  # a literal would be a type of its own, compiled once more
         usual = make_signal(source, way, work, end, nowhere) and usual
         end += way.step
     loudest = spread(largest(loudest))
-    usual = usual and largest(left_out) <= tables.most_left_out * largest(loudest)
     floor = spectrum.to_decibels(loudest) - spread(tables.top_db)
+    lowest = maximum(tables.least * loudest, spread(spectrum.FLOOR))
     for first in range(0, n_frames, LANES):
-        spectrum.transform_cosine(decibels, first * n_mels, n_mels, floor, cosines, tables.root, lane, mfcc, first)
-    return usual
+        mean, weakness = spectrum.take_decibels(decibels, first * n_mels, lowest, floor, shares)
+        rounding = maximum(load(loudness, first) * weakness, rounding)
+        spectrum.transform_cosine(decibels, first * n_mels, n_mels, mean, cosines, tables.root, lane, mfcc, first)
+    return usual and largest(rounding) <= np.float32(1)
 
 
 @inlined

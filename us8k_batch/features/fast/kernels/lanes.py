@@ -26,14 +26,14 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INDICES = ir.IntType(32)
 _MAY_FUSE = ("contract",)
 """A product and a sum may be rounded once; nothing else may change, and NaN and infinity stay what they are."""
-
-
 _LOG_SERIES = (
     7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
     2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
 )  # fmt: skip
 """Of (ln(1 + x) - x + x**2 / 2) / x**3, highest power first; from Moshier's Cephes library, logf."""
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+_RECIPROCAL_BITS = 0x7EF311C7
+"""Less the bits of a float32, those of about its reciprocal."""
 _SQRT_HALF_BITS = 0x3F3504F3
 """The float32 next to the square root of 1/2, as an integer."""
 
@@ -189,6 +189,17 @@ _multiply = _lane_by_lane(lambda builder, left, right: builder.fmul(left, right,
 maximum = _lane_by_lane(
     lambda builder, left, right: builder.select(builder.fcmp_ordered(">", left, right), left, right)
 )
+
+
+def _build_reciprocal(builder: Any, value: Any, limit: Any) -> Any:
+    integers = ir.VectorType(_INDICES, LANES)
+    bits = builder.sub(ir.Constant(integers, [_RECIPROCAL_BITS] * LANES), builder.bitcast(value, integers))
+    above = builder.fcmp_ordered(">", value, limit)
+    return builder.select(above, builder.bitcast(bits, _VECTOR), ir.Constant(_VECTOR, [0.0] * LANES))
+
+
+reciprocal_above = _lane_by_lane(_build_reciprocal)
+"""One over positive numbers, to within an eighth and without a division; 0 for what is not above a limit."""
 
 
 @intrinsic

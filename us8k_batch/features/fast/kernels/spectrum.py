@@ -9,7 +9,16 @@ from us8k_batch.features.fast.fft import LANES
 from us8k_batch.features.fast.kernels import fft
 from us8k_batch.features.fast.kernels.fft import Rows, conjugate, load_row
 from us8k_batch.features.fast.kernels.jit import inlined
-from us8k_batch.features.fast.kernels.lanes import Lanes, load, load_columns, logarithm, maximum, spread, store
+from us8k_batch.features.fast.kernels.lanes import (
+    Lanes,
+    load,
+    load_columns,
+    logarithm,
+    maximum,
+    reciprocal_above,
+    spread,
+    store,
+)
 
 FLOOR = np.float32(1e-10)
 """Power below which everything counts as silence, librosa's ``amin``."""
@@ -65,12 +74,36 @@ def weigh(power: NDArray[np.float32], first_bin: int, weights: NDArray[np.float3
 
 
 @inlined
-def add_power(power: NDArray[np.float32], first: int, last: int) -> Lanes:
-    """Sum the power in the frequencies from `first` on, without `last`."""
+def add_power(power: NDArray[np.float32], gains: NDArray[np.float32], first: int, last: int) -> Lanes:
+    """Sum the power in the frequencies from `first` on, without `last`, times their gains."""
     sums = spread(np.float32(0))
     for k in range(first, last):
-        sums = sums + load(power, LANES * k)
+        sums = sums + gains[k] * load(power, LANES * k)
     return sums
+
+
+@inlined
+def take_decibels(
+    energies: NDArray[np.float32], start: int, lowest: Lanes, floor: Lanes, shares: NDArray[np.float32]
+) -> tuple[Lanes, Lanes]:
+    """Turn energies of eight frames into levels, not less than the floor; `lowest` is the floor as an energy.
+
+    Returns
+    -------
+    mean : Lanes
+        Of each frame's levels.
+    weakness : Lanes
+        What rounding matters in each frame: bands at the floor are not computed from what was rounded.
+    """
+    n_mels = len(shares)
+    mean, weakness = spread(np.float32(0)), spread(np.float32(0))
+    for at in range(n_mels):
+        energy = load(energies, start + LANES * at)
+        level = maximum(to_decibels(energy), floor)
+        store(energies, start + LANES * at, level)
+        mean = mean + level
+        weakness = weakness + shares[at] * reciprocal_above(energy, lowest)
+    return np.float32(1 / n_mels) * mean, weakness
 
 
 @inlined
@@ -84,7 +117,7 @@ def transform_cosine(
     decibels: NDArray[np.float32],
     start: int,
     n_mels: int,
-    floor: Lanes,
+    mean: Lanes,
     cosines: NDArray[np.float32],
     root: NDArray[np.float32],
     lane: NDArray[np.float32],
@@ -99,13 +132,9 @@ def transform_cosine(
     """
     n_mfcc, n_frames = mfcc.shape
     groups, n_pairs, _ = cosines.shape
-    mean = spread(np.float32(0))
-    for band in range(n_mels):
-        mean = mean + maximum(load(decibels, start + LANES * band), floor)
-    mean = np.float32(1 / n_mels) * mean
     for pair in range(n_pairs):
         low, high = start + LANES * pair, start + LANES * (n_mels - 1 - pair)
-        one, other = maximum(load(decibels, low), floor) - mean, maximum(load(decibels, high), floor) - mean
+        one, other = load(decibels, low) - mean, load(decibels, high) - mean
         store(decibels, high, one - other)
         store(decibels, low, one + other)
     for group in range(groups):
