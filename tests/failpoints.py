@@ -27,10 +27,11 @@ import numcodecs.zstd  # noqa: F401
 import soundfile  # noqa: F401
 import soxr  # noqa: F401
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.catalog.room import new_room
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import ClipError, Failure, Us8kError
-from us8k_batch.features.audio import FileBytes, Header, read_header
+from us8k_batch.features.audio import Header, read_header
 from us8k_batch.features.engine import Engine, Features, make_engine
 from us8k_batch.features.mfcc import MfccKernel  # noqa: F401
 from us8k_batch.features.process import ENVIRONMENT

@@ -8,9 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import child
-from us8k_batch.features.audio import FileBytes, OnHeader, read_header
+from us8k_batch.features.audio import OnHeader, read_header
 from us8k_batch.features.engine import Engine, Features, make_engine
 
 

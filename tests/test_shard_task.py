@@ -18,8 +18,8 @@ from failpoints import Bench
 from shard_tasks import CONFIG, LIMIT, make_job, task
 from stores import files
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.errors import Failure
-from us8k_batch.features.audio import FileBytes
 from us8k_batch.features.engine import Features, make_engine
 from us8k_batch.objects import open_objects
 from us8k_batch.shard_task import Job, ShardReport, extract_shard

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import child
-from us8k_batch.features.audio import FileBytes, OnHeader
+from us8k_batch.features.audio import OnHeader
 from us8k_batch.features.engine import Engine, Features, make_engine
 
 

@@ -10,10 +10,11 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure, JobError
 from us8k_batch.features import wire
-from us8k_batch.features.audio import FileBytes, Header
+from us8k_batch.features.audio import Header
 from us8k_batch.features.engine import Features
 from us8k_batch.features.line import Line, Numbers, Request
 from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess

@@ -11,10 +11,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError
 from us8k_batch.features import audio, pooling
-from us8k_batch.features.audio import Audio, FileBytes, Header, OnHeader
+from us8k_batch.features.audio import Audio, Header, OnHeader
 from us8k_batch.features.fast.claims import why_not
 
 REVISIONS = {"fast": 1, "plain": 1, "librosa": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from us8k_batch.features.audio import FileBytes
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.features.fast.sha256 import LARGE
 from us8k_batch.features.handover import PLACES
 from us8k_batch.features.wire import Wanted

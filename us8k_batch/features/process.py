@@ -16,8 +16,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.errors import JobError
-from us8k_batch.features.audio import FileBytes
 from us8k_batch.features.handover import Outgoing
 from us8k_batch.features.wire import COMPILED, OUT_OF_MEMORY, PREFIX, Limits, Told, Wanted, WireError, unpack_prefix
 

@@ -9,10 +9,10 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.audio import (
     Audio,
-    FileBytes,
     OnHeader,
     check_finite,
     check_length,

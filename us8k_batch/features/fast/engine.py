@@ -15,9 +15,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import audio, pooling
-from us8k_batch.features.audio import FileBytes, OnHeader
+from us8k_batch.features.audio import OnHeader
 from us8k_batch.features.engine import Engine, Features
 from us8k_batch.features.fast import spectrum
 from us8k_batch.features.fast.arguments import FLOAT32, INT16, INT24, Source, Work, source_of

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.features.audio import FileBytes, Header
+from us8k_batch.audio.opening import FileBytes
+from us8k_batch.features.audio import Header
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _USUAL = struct.Struct("<4sI8sIHHIIHH4sI")
