@@ -29,9 +29,9 @@ def encode(container: str, subtype: str) -> bytes:
 FILES = {
     f"{container} {subtype}": encode(container, subtype)
     for container, subtype in [
-        ("WAV", "PCM_16"), ("WAV", "ALAW"), ("WAV", "FLOAT"), ("WAV", "IMA_ADPCM"), ("AIFF", "PCM_24"), 
-        ("W64", "PCM_16"), ("RF64", "PCM_16"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III"),
-        ("AU", "PCM_16"),
+        ("WAV", "PCM_16"), ("WAV", "ALAW"), ("WAV", "FLOAT"), ("WAV", "IMA_ADPCM"), ("AIFF", "PCM_24"),
+        ("W64", "PCM_16"), ("RF64", "PCM_16"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
+        ("MP3", "MPEG_LAYER_III"), ("AU", "PCM_16"),
     ]
 }  # fmt: skip
 

@@ -13,11 +13,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import soundfile
 
 FileBytes = bytes | memoryview
 """All bytes of a clip's file."""
+
+
+class ClipFile(NamedTuple):
+    """What decides how a clip is read."""
+
+    data: FileBytes
+    """The whole file."""
+    extension: str = ""
+    """`extension_of` its path."""
+
 
 EXTENSIONS = frozenset(("au", "gsm", "mp3", "snd", "vox", "vox6", "vox8"))
 """Extensions by which libsndfile knows data whose beginning it does not: MP3 after junk, and headerless codings."""
