@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 
 from us8k_batch.audio.opening import extension_of
+from us8k_batch.audio.wav import HEAD_BYTES, wav_seconds
 from us8k_batch.catalog.room import new_room
 from us8k_batch.catalog.source import open_source
 from us8k_batch.errors import ClipError, Failure, StorageError
 from us8k_batch.features.fast.sha256 import LARGE
-from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
 from us8k_batch.shard_task import ShardTask
 from us8k_batch.workshop import Workshop
 
