@@ -7,6 +7,7 @@ import struct
 import tempfile
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -14,6 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from us8k_batch.audio.opening import EXTENSIONS, NotAudioError, extension_of, open_audio
+from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import Failure
+from us8k_batch.features.audio import Header
+from us8k_batch.features.decoder import Decoder
+from us8k_batch.features.engine import Features, make_engine
+
+CONFIG = FeatureConfig(max_seconds=4.0)
 
 RATE = 8000
 NOISE = np.random.default_rng(1).uniform(-0.3, 0.3, RATE).astype(np.float32)
@@ -156,3 +164,29 @@ def test_without_memory_files_a_temporary_file_serves(monkeypatch):
     expected = open_or_say(data, "mp3")
     monkeypatch.delattr("os.memfd_create")
     assert open_or_say(data, "mp3") == expected != "not opened"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("tagged.wav", id3v2(20_000) + FILES["WAV PCM_16"]),
+        ("zeros.mp3", bytes(1024) + FILES["MP3 MPEG_LAYER_III"]),
+        ("padded.mp3", id3v2(300) + bytes(2000) + FILES["MP3 MPEG_LAYER_III"]),
+    ],
+)
+def test_every_engine_computes_what_librosa_does_by_the_path(name, data, tmp_path):
+    """In the decoder child and here, fast and by librosa: the proof does not share an error of opening."""
+    (tmp_path / name).write_bytes(data)
+    samples, _ = librosa.load(tmp_path / name, sr=22050)
+    expected = librosa.feature.mfcc(y=samples, sr=22050, n_mfcc=CONFIG.n_mfcc)
+    for engine in ("auto", "librosa"):
+        assert np.abs(make_engine(CONFIG, engine)(data, extension_of(name)).mfcc - expected).max() < 2e-3
+
+
+def test_the_extension_reaches_the_decoder_child():
+    """A clip that is known by its extension only is decoded there, and refused without it."""
+    data = bytes(1024) + FILES["MP3 MPEG_LAYER_III"]
+    with Decoder(CONFIG, "librosa") as decoder:
+        assert isinstance(decoder.extract(data, "mp3"), Features)
+        assert isinstance(decoder.extract(data), Failure)
+        assert isinstance(decoder.read_header(data, "mp3"), Header)
