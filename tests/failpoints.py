@@ -27,10 +27,11 @@ import numcodecs.zstd  # noqa: F401
 import soundfile  # noqa: F401
 import soxr  # noqa: F401
 
+from us8k_batch.audio.opening import ClipFile
 from us8k_batch.catalog.room import new_room
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import ClipError, Failure, Us8kError
-from us8k_batch.features.audio import FileBytes, Header, read_header
+from us8k_batch.features.audio import Header, read_header
 from us8k_batch.features.engine import Engine, Features, make_engine
 from us8k_batch.features.mfcc import MfccKernel  # noqa: F401
 from us8k_batch.features.process import ENVIRONMENT
@@ -236,19 +237,19 @@ class Bench(Workshop):
         """Give memory for a clip."""
         return new_room(length)
 
-    def extract_many(self, clips: Iterable[FileBytes]) -> Iterator[Features | Failure]:
+    def extract_many(self, clips: Iterable[ClipFile]) -> Iterator[Features | Failure]:
         """Decode here."""
         assert self._engine is not None
-        for data in clips:
+        for data, extension in clips:
             self.decoded += 1
             try:
-                yield self._engine(data)
+                yield self._engine(data, extension)
             except ClipError as error:
                 yield Failure(error.stage, error.error, str(error))
 
-    def read_header(self, data: bytes) -> Header:
+    def read_header(self, data: bytes, extension: str = "") -> Header:
         """Read it here."""
-        return read_header(data)
+        return read_header(data, extension)
 
 
 class Silent:

@@ -8,9 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import child
-from us8k_batch.features.audio import FileBytes, OnHeader, read_header
+from us8k_batch.features.audio import OnHeader, read_header
 from us8k_batch.features.engine import Engine, Features, make_engine
 
 
@@ -18,7 +19,7 @@ def make_poisonous(config: FeatureConfig, name: str, on_header: OnHeader) -> Eng
     """Make an engine that obeys ``order`` or ``order:argument``, and computes every other clip."""
     compute = make_engine(config, name, on_header)
 
-    def engine(source: FileBytes) -> Features:
+    def engine(source: FileBytes, extension: str = "") -> Features:
         data = bytes(source)
         order, _, argument = data.partition(b":")
         if order == b"slow":
@@ -31,7 +32,7 @@ def make_poisonous(config: FeatureConfig, name: str, on_header: OnHeader) -> Eng
         if order in ORDERS:
             ORDERS[order](argument.decode())
             return compute(OWN_CLIP.read_bytes())
-        return compute(data)
+        return compute(data, extension)
 
     return engine
 

@@ -21,6 +21,7 @@ import pytest
 from audio_files import flac_promising, make_audio
 from threadpoolctl import threadpool_limits
 
+from us8k_batch.audio.opening import ClipFile
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure, JobError
 from us8k_batch.features.audio import Header
@@ -88,7 +89,7 @@ def test_a_child_gives_the_same_bits(decoder: Decoder, expected: list[Features])
 
 def test_many_clips_come_back_in_order(decoder: Decoder, expected: list[Features]) -> None:
     """Results and failures come one per clip, in the order of the clips."""
-    results = list(decoder.extract_many([CLIPS[2], b"rubbish", CLIPS[0], make_audio(n_samples=0)]))
+    results = list(decoder.extract_many(map(ClipFile, [CLIPS[2], b"rubbish", CLIPS[0], make_audio(n_samples=0)])))
     assert_same(results[0], expected[2])
     assert_same(results[2], expected[0])
     assert results[1] == Failure("decode", "not_decodable", "libsndfile: Format not recognised.")
@@ -107,7 +108,7 @@ def test_no_more_than_the_next_clips_are_fetched(decoder: Decoder) -> None:
             yield clip
 
     ahead = []
-    for done, _ in enumerate(decoder.extract_many(source()), start=1):
+    for done, _ in enumerate(decoder.extract_many(map(ClipFile, source())), start=1):
         ahead.append(fetched - done)
     assert ahead == [3, 2, 3, 2, 3, 2, 1, 0]
 
@@ -121,7 +122,7 @@ def test_an_error_of_the_source_comes_after_the_results(decoder: Decoder, expect
 
     results = []
     with pytest.raises(ConnectionError, match="the bucket is gone"):
-        results.extend(iter_into(results, decoder.extract_many(source())))
+        results.extend(iter_into(results, decoder.extract_many(map(ClipFile, source()))))
     assert len(results) == 2
     assert_same(results[1], expected[1])
 
@@ -138,7 +139,7 @@ def test_results_that_nobody_takes_are_forgotten(
 ) -> None:
     """After leaving off in the middle, the next clip gets its own result and has both its tries."""
     decoder = poisonous()
-    results = decoder.extract_many(CLIPS)
+    results = decoder.extract_many(map(ClipFile, CLIPS))
     next(results)
     with pytest.raises(RuntimeError, match="take all results first"):
         decoder.extract(CLIPS[3])
@@ -158,7 +159,7 @@ def test_clips_larger_than_any_pipe() -> None:
     clips = [make_audio(sample_rate=44100, channels=2, seconds=8.0, subtype="FLOAT", seed=i) for i in (1, 2)]
     engine = make_engine(config, "auto")
     with Decoder(config, "auto") as large, threadpool_limits(1):
-        for result, clip in zip(large.extract_many(clips), clips, strict=True):
+        for result, clip in zip(large.extract_many(map(ClipFile, clips)), clips, strict=True):
             assert_same(result, engine(clip))
 
 
@@ -168,7 +169,7 @@ def test_poison_costs_itself_and_nothing_else(
 ) -> None:
     """Whatever one clip does to the child, its neighbours get their bits and it gets the right reason."""
     decoder = poisonous(memory_bytes=600 << 20)
-    before, result, after = decoder.extract_many([CLIPS[1], order.encode(), CLIPS[2]])
+    before, result, after = decoder.extract_many(map(ClipFile, [CLIPS[1], order.encode(), CLIPS[2]]))
     assert_same(before, expected[1])
     assert_same(after, expected[2])
     again = ", and in a fresh process too"
@@ -191,7 +192,7 @@ def test_a_hang_is_ended_at_the_deadline(poisonous: Callable[..., Decoder], expe
     decoder = poisonous(deadline_seconds=0.5)
     decoder.start()
     start = time.monotonic()
-    before, result, after = decoder.extract_many([CLIPS[1], b"hang", CLIPS[2]])
+    before, result, after = decoder.extract_many(map(ClipFile, [CLIPS[1], b"hang", CLIPS[2]]))
     assert 1.0 <= time.monotonic() - start < 30
     assert_same(before, expected[1])
     assert result == Failure("decode", "timeout", "no result within 0.5 s, and in a fresh process too")
@@ -230,7 +231,7 @@ def test_only_waiting_counts(poisonous: Callable[..., Decoder], expected: list[F
             yield clip
 
     decoder = poisonous(deadline_seconds=0.3)
-    for result, features in zip(decoder.extract_many(slow_source()), expected[:2], strict=True):
+    for result, features in zip(decoder.extract_many(map(ClipFile, slow_source())), expected[:2], strict=True):
         pause.wait(0.4)
         assert_same(result, features)
 
@@ -261,7 +262,7 @@ def test_a_signal_in_the_middle_costs_nothing(number: signal.Signals, expected: 
                     os.kill(decoder.pid or 0, number)
                 yield clip
 
-        for result, features in zip(decoder.extract_many(source()), expected, strict=True):
+        for result, features in zip(decoder.extract_many(map(ClipFile, source())), expected, strict=True):
             assert_same(result, features)
 
 
@@ -367,11 +368,11 @@ def test_clips_that_no_child_got_take_no_place(expected: list[Features], tmp_pat
     decoder = Decoder(CONFIG, "auto", program=[str(late), *PROGRAM[1:]])
     for _ in range(PLACES + 1):
         with pytest.raises(JobError, match="cannot be started"):
-            list(decoder.extract_many(CLIPS))
+            list(decoder.extract_many(map(ClipFile, CLIPS)))
     late.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     late.chmod(0o700)
     with decoder:
-        for result, features in zip(decoder.extract_many(CLIPS), expected, strict=True):
+        for result, features in zip(decoder.extract_many(map(ClipFile, CLIPS)), expected, strict=True):
             assert_same(result, features)
 
 

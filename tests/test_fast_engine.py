@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from librosa_reference import assert_agrees
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import RES_TYPES, FeatureConfig
 from us8k_batch.errors import ClipError
-from us8k_batch.features.audio import FileBytes, Header
+from us8k_batch.features.audio import Header
 from us8k_batch.features.engine import REVISIONS, Engine, Features, make_engine
 from us8k_batch.features.fast.claims import why_not
 from us8k_batch.features.fast.engine import FastEngine

@@ -14,8 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
-from us8k_batch.features.audio import FileBytes, Header, read_source
+from us8k_batch.features.audio import Header, read_source
 from us8k_batch.features.fast.wav import read_wav
 
 GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")

@@ -18,8 +18,8 @@ from failpoints import Bench
 from shard_tasks import CONFIG, LIMIT, make_job, task
 from stores import files
 
+from us8k_batch.audio.opening import ClipFile
 from us8k_batch.errors import Failure
-from us8k_batch.features.audio import FileBytes
 from us8k_batch.features.engine import Features, make_engine
 from us8k_batch.objects import open_objects
 from us8k_batch.shard_task import Job, ShardReport, extract_shard
@@ -205,7 +205,7 @@ def test_a_shard_is_written_beside_the_next_one_and_no_more_than_one(job: Job, t
     bench, objects = Bench(), open_objects(job.store)
     computed, stepped, committed_first = threading.Event(), threading.Event(), []
 
-    def compute(clips: Iterable[FileBytes], extract_many: Any = bench.extract_many) -> Iterator[Features | Failure]:
+    def compute(clips: Iterable[ClipFile], extract_many: Any = bench.extract_many) -> Iterator[Features | Failure]:
         yield from extract_many(clips)
         if bench.decoded == 2:
             computed.set()

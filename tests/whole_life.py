@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from stores import CONFIG, VERSIONS, files, make_frames
 
+from us8k_batch.audio.opening import ClipFile
 from us8k_batch.catalog.room import new_room
 from us8k_batch.cluster.where import Where
 from us8k_batch.errors import Failure, StoreError, Us8kError
@@ -118,9 +119,9 @@ class TinyBench(Workshop):
         """Give memory for a clip."""
         return new_room(length)
 
-    def extract_many(self, clips: Iterable[memoryview]) -> Iterator[Features | Failure]:
+    def extract_many(self, clips: Iterable[ClipFile]) -> Iterator[Features | Failure]:
         """Decode here; ``bad`` words cannot be."""
-        for data in clips:
+        for data, _ in clips:
             content = bytes(data).decode()
             HERE.actor.decoded.append(content)
             if "/bad" in content:

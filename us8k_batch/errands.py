@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
+from us8k_batch.audio.opening import extension_of
+from us8k_batch.audio.wav import HEAD_BYTES, wav_seconds
 from us8k_batch.catalog.room import new_room
 from us8k_batch.catalog.source import open_source
 from us8k_batch.errors import ClipError, Failure, StorageError
 from us8k_batch.features.fast.sha256 import LARGE
-from us8k_batch.features.riff import HEAD_BYTES, wav_seconds
 from us8k_batch.shard_task import ShardTask
 from us8k_batch.workshop import Workshop
 
@@ -59,7 +60,7 @@ def longest_clip(workshop: Workshop, task: ShardTask) -> float:
             seconds = wav_seconds(head, size)
             if seconds is None:
                 with workshop.bench(task.job.needs) as bench:
-                    header = bench.decoder.read_header(source.read(path, task.job.source_bytes))
+                    header = bench.decoder.read_header(source.read(path, task.job.source_bytes), extension_of(path))
                 seconds = 0.0 if isinstance(header, Failure) else header.duration
         except (ClipError, StorageError):
             continue

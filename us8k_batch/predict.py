@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import extension_of
 from us8k_batch.catalog.source import open_source
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError, ConfigError, DamageError, Failure, StorageError
@@ -225,7 +226,7 @@ def _extract(decoder: Decoder, path: str) -> Features | Failure:
         return Failure(error.stage, error.error, str(error))
     except (StorageError, OSError, RuntimeError) as error:
         return Failure("storage", "unreadable", str(error))
-    return decoder.extract(data)
+    return decoder.extract(data, extension_of(path))
 
 
 def _splits(run: Run) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.audio.opening import ClipFile, extension_of
 from us8k_batch.catalog.dataset import open_catalog
 from us8k_batch.catalog.source import open_source
 from us8k_batch.errors import ClipError, Failure, StorageError
@@ -76,21 +77,22 @@ def recheck(
             if at < 0:
                 done.problems.append(f"{row['clip_id']}: the dataset has no such clip any more")
                 continue
+            path = catalog.clips["path"][at].as_py()
             try:
-                data = source.read(catalog.clips["path"][at].as_py(), 1 << 31)
+                data = source.read(path, 1 << 31)
             except (ClipError, StorageError) as error:
                 done.problems.append(str(error))
                 continue
-            _compare(store, int(clip), data, decoder, done)
+            _compare(store, int(clip), ClipFile(data, extension_of(path)), decoder, done)
     return done
 
 
-def _compare(store: Store, clip: int, data: bytes, decoder: Decoder, done: Recheck) -> None:
+def _compare(store: Store, clip: int, file: ClipFile, decoder: Decoder, done: Recheck) -> None:
     row = store.pooled.iloc[clip]
-    if hashlib.sha256(data).hexdigest() != store.source_sha256(clip):
+    if hashlib.sha256(file.data).hexdigest() != store.source_sha256(clip):
         done.changed += 1
         return
-    again = decoder.extract(data)
+    again = decoder.extract(*file)
     if isinstance(again, Failure):
         done.problems.append(f"{row['clip_id']}: fails now: {again.error} ({again.detail})")
         return

@@ -10,6 +10,7 @@ from functools import partial
 
 import pyarrow.compute as pc
 
+from us8k_batch.audio.opening import ClipFile, extension_of
 from us8k_batch.catalog.source import open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
@@ -173,17 +174,17 @@ class _Reading:
         self.trouble = ""
         report.seconds.update(read=0.0, sha256=0.0)
 
-    def sources(self) -> Iterator[memoryview]:
-        """Yield the bytes of the clips that can be read; note the others."""
+    def sources(self) -> Iterator[ClipFile]:
+        """Yield the clips that can be read; note the others."""
         first = self._task.shard * self._task.job.info.clips_per_shard
         unanswered = 0
         noted: list[tuple[int, str, Failure | None]] = []
-        sources: list[memoryview] = []
+        sources: list[ClipFile] = []
         for i, (clip_id, path) in enumerate(self._task.clips):
             found = self._look(path, len(sources))
             if isinstance(found, memoryview):
                 noted.append((first + i, clip_id, None))
-                sources.append(found)
+                sources.append(ClipFile(found, extension_of(path)))
                 if len(sources) == AHEAD or len(found) >= LARGE:
                     yield from self._hash(noted, sources)
                     noted, sources = [], []
@@ -212,10 +213,10 @@ class _Reading:
         self._report.read_bytes += len(data)
         return data
 
-    def _hash(self, noted: list[tuple[int, str, Failure | None]], sources: list[memoryview]) -> Iterator[memoryview]:
-        """Hash clips and yield their bytes; all that were noted are known from then on."""
+    def _hash(self, noted: list[tuple[int, str, Failure | None]], sources: list[ClipFile]) -> Iterator[ClipFile]:
+        """Hash clips and yield them; all that were noted are known from then on."""
         with timed(self._report.seconds, "sha256"):
-            digests = iter(self._hasher.digests(sources))
+            digests = iter(self._hasher.digests([clip.data for clip in sources]))
         for row, clip_id, failure in noted:
             self._read.append(ClipResult(row, clip_id, None if failure else next(digests), failure=failure))
         yield from sources

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import child
-from us8k_batch.features.audio import FileBytes, OnHeader
+from us8k_batch.features.audio import OnHeader
 from us8k_batch.features.engine import Engine, Features, make_engine
 
 
 def make_quick(config: FeatureConfig, name: str, on_header: OnHeader) -> Engine:
     """Make an engine that costs nothing: its numbers depend on the bytes alone."""
 
-    def engine(source: FileBytes) -> Features:
+    def engine(source: FileBytes, extension: str = "") -> Features:
         seed = int.from_bytes(hashlib.sha256(source).digest()[:8], "big")
         rng = np.random.default_rng(seed)
         mfcc = rng.normal(size=(config.n_mfcc, int(rng.integers(1, config.frames + 1)))).astype(np.float32)
@@ -49,14 +50,14 @@ def main(kind: str, notes: str, settings: str) -> int:
         file = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         warmed_up = False
 
-        def engine(source: FileBytes) -> Features:
+        def engine(source: FileBytes, extension: str = "") -> Features:
             nonlocal warmed_up
             if not warmed_up:
                 warmed_up = True
-                return compute(source)
+                return compute(source, extension)
             began, digest = time.time_ns(), ""
             try:
-                done = compute(source)
+                done = compute(source, extension)
                 digest = hashlib.sha256(np.ascontiguousarray(done.mfcc, dtype="<f4").tobytes()).hexdigest()
             finally:
                 os.write(file, f"{began} {os.getpid()} {hashlib.sha256(source).hexdigest()}:{digest}\n".encode())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 
 import soundfile
+
+from us8k_batch.audio.opening import NotAudioError, open_audio
 
 PROMISE = re.compile(r"^\s*([A-Za-z0-9 ]+?)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 """A line of libsndfile's log: a part of the file, the length in its header, the length that is there."""
@@ -45,13 +46,15 @@ class Header:
         return self.samples / self.sample_rate
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes, extension: str = "") -> Header:
     """Read the header of an audio file.
 
     Parameters
     ----------
     data : bytes
         The whole file.
+    extension : str
+        `extension_of` its path.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def read_header(data: bytes) -> Header:
         If it is no audio file that libsndfile knows, or its header is damaged.
     """
     try:
-        with soundfile.SoundFile(SeekableBytes(data)) as file:
+        with open_audio(data, extension) as file:
             return Header(
                 container=file.format,
                 subtype=file.subtype,
@@ -73,30 +76,8 @@ def read_header(data: bytes) -> Header:
                 samples=file.frames,
                 truncated=_missing(file, data),
             )
-    except soundfile.SoundFileError as error:
-        reason = str(error).removeprefix("Error opening ").split(">: ")[-1]
-        raise UnreadableHeaderError(reason or "libsndfile cannot read it") from error
-
-
-class SeekableBytes(io.BytesIO):
-    """Bytes in memory that answer a C library's seek to before their start as a file does: -1, and nothing moves."""
-
-    _refused = False
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move, unless it would be before the start."""
-        try:
-            return super().seek(offset, whence)
-        except ValueError:
-            self._refused = True
-            return -1
-
-    def tell(self) -> int:
-        """Return the position; -1 right after a seek that was refused, since soundfile asks here how it went."""
-        if self._refused:
-            self._refused = False
-            return -1
-        return super().tell()
+    except NotAudioError as error:
+        raise UnreadableHeaderError(str(error)) from error
 
 
 def _missing(file: soundfile.SoundFile, data: bytes) -> str | None:

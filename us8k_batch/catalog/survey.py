@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.audio.notes import named_notes
+from us8k_batch.audio.opening import extension_of
 from us8k_batch.catalog.dataset import Catalog
 from us8k_batch.catalog.headers import UnreadableHeaderError, read_header
 from us8k_batch.catalog.source import Source, open_source
@@ -110,7 +112,8 @@ def _examine(source: Source, row: int, path: str) -> Result:
     if not data:
         return (row, digest, *nothing, "empty", "0 bytes, expected an audio file")
     try:
-        header = read_header(data)
+        with named_notes(path, data):
+            header = read_header(data, extension_of(path))
     except UnreadableHeaderError as error:
         return (row, digest, *nothing, "corrupt", f"{len(data)} bytes, expected an audio file: {error}")
     problem, detail = None, None

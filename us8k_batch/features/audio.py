@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from us8k_batch.catalog.headers import SeekableBytes
+from us8k_batch.audio.opening import FileBytes, NotAudioError, describe_error, open_audio
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.clip_errors import (
     EmptyClipError,
@@ -24,10 +24,6 @@ _VALUES_PER_BYTE = 32
 _FIRST_VALUES = 1 << 20
 """Decoded values that there is room for at first, whatever the size of the source."""
 _GROWTH = 8
-
-
-FileBytes = bytes | memoryview
-"""All bytes of a clip's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +63,19 @@ OnHeader = Callable[[Header], object]
 """Is told a clip's header before the clip is decoded."""
 
 
-def read_header(data: FileBytes) -> Header:
-    """Read a clip's header; its content decides the format, never a file name.
+def read_header(data: FileBytes, extension: str = "") -> Header:
+    """Read a clip's header; its content decides the format, and `extension_of` its path where it does not.
 
     Raises
     ------
     NotDecodableError
         If libsndfile does not know the format.
     """
-    with _open(data) as file:
+    with _open(data, extension) as file:
         return _header(file)
 
 
-def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader | None = None) -> Audio:
+def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader | None = None, extension: str = "") -> Audio:
     """Decode, downmix and resample one clip.
 
     The samples equal ``librosa.load(path, sr=config.sample_rate, res_type=config.res_type)``, and with
@@ -95,6 +91,8 @@ def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader | None = 
         No more than `max_seconds` of the source, and one sample, are decoded.
     on_header : callable, optional
         Told the header before anything is decoded.
+    extension : str
+        `extension_of` the clip's path.
 
     Returns
     -------
@@ -110,13 +108,8 @@ def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader | None = 
         If a sample is NaN or infinite.
     TooLongError
         If it is longer than `max_seconds`, and `truncate` is not set.
-
-    Notes
-    -----
-    libsndfile looks for a resource fork named ``._`` in the working directory when it does not know the
-    format of data in memory; call this where there is none.
     """
-    header, source = read_source(data, config, on_header)
+    header, source = read_source(data, config, on_header, extension)
     check_length(len(source), header, config)
     mono = downmix(source)
     check_finite(mono)
@@ -230,7 +223,7 @@ def check_resampy(n_samples: int, rate: int, config: FeatureConfig) -> None:
 
 
 def read_source(
-    data: FileBytes, config: FeatureConfig, on_header: OnHeader | None
+    data: FileBytes, config: FeatureConfig, on_header: OnHeader | None, extension: str = ""
 ) -> tuple[Header, NDArray[np.float32]]:
     """Decode what `decode` wants of the source, shape (n_samples, channels), before any check.
 
@@ -240,7 +233,7 @@ def read_source(
     """
     values = _FIRST_VALUES + _VALUES_PER_BYTE * len(data)
     while True:
-        with _open(data) as file:
+        with _open(data, extension) as file:
             header = _header(file)
             if on_header is not None:
                 on_header(header)
@@ -267,11 +260,11 @@ def _samples_allowed(header: Header, config: FeatureConfig) -> int | None:
     return math.floor(samples + 1e-6)  # 4.35 s at 100 Hz are 435 samples, and 4.35 * 100 < 435
 
 
-def _open(data: FileBytes) -> soundfile.SoundFile:
+def _open(data: FileBytes, extension: str) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(SeekableBytes(data))
-    except soundfile.SoundFileError as error:
-        raise _not_decodable(error) from None
+        return open_audio(data, extension)
+    except NotAudioError as error:
+        raise NotDecodableError(f"libsndfile: {error}") from None
 
 
 def _header(file: soundfile.SoundFile) -> Header:
@@ -279,8 +272,5 @@ def _header(file: soundfile.SoundFile) -> Header:
 
 
 def _not_decodable(error: Exception) -> Exception:
-    # error_string, because str(error) holds the address of the bytes: failures must be the same in every run.
-    reason = getattr(error, "error_string", None) or type(error).__name__
-    if "malloc" in reason:
-        return MemoryError(reason)
-    return NotDecodableError(f"libsndfile: {reason}")
+    described = describe_error(error)
+    return NotDecodableError(f"libsndfile: {described}") if isinstance(described, NotAudioError) else described

@@ -87,9 +87,9 @@ class _Service:
     def serve(self, engine: Engine) -> None:
         """Say READY, then answer until the parent closes its end."""
         self._tell(Told.READY, wire.COMPILED if getattr(engine, "compiled", False) else b"")
-        while len(prefix := self._requests.read(wire.PREFIX.size)) == wire.PREFIX.size:
-            wanted, self._number, length = wire.PREFIX.unpack(prefix)
-            self._tell(*self._answer(Wanted(wanted), length, engine))
+        while len(request := self._requests.read(wire.REQUEST.size)) == wire.REQUEST.size:
+            wanted, self._number, length, extension = wire.unpack_request(request)
+            self._tell(*self._answer(wanted, length, extension, engine))
 
     def tell_compiling(self) -> None:
         """Say that READY waits for kernels."""
@@ -100,12 +100,14 @@ class _Service:
         if self._number:  # while warming up there is no request
             self._sources.promise(self._number, header.duration)
 
-    def _answer(self, wanted: Wanted, length: int, engine: Engine) -> tuple[Told, *tuple[bytes | memoryview, ...]]:
+    def _answer(
+        self, wanted: Wanted, length: int, extension: str, engine: Engine
+    ) -> tuple[Told, *tuple[bytes | memoryview, ...]]:
         try:
             data = self._sources.look(self._number, length)
             if wanted is Wanted.HEADER:
-                return Told.HEADER, wire.pack_header(read_header(data))
-            return Told.FEATURES, *wire.pack_features(engine(data))
+                return Told.HEADER, wire.pack_header(read_header(data, extension))
+            return Told.FEATURES, *wire.pack_features(engine(data, extension))
         except ClipError as error:
             failure = Failure(error.stage, error.error, str(error))
         except MemoryError:

@@ -11,10 +11,11 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
+from us8k_batch.audio.opening import ClipFile, FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import Failure, JobError
 from us8k_batch.features import wire
-from us8k_batch.features.audio import FileBytes, Header
+from us8k_batch.features.audio import Header
 from us8k_batch.features.compiling import CompilingNotice
 from us8k_batch.features.engine import Features
 from us8k_batch.features.line import Line, Numbers, Request
@@ -136,9 +137,9 @@ class Decoder:
         starts, self._starts = self._starts, []
         return starts
 
-    def extract(self, data: FileBytes) -> Features | Failure:
-        """Extract one clip; see `extract_many`."""
-        return next(self.extract_many([data]))
+    def extract(self, data: FileBytes, extension: str = "") -> Features | Failure:
+        """Extract one clip, of which `extension` is `extension_of` its path; see `extract_many`."""
+        return next(self.extract_many([ClipFile(data, extension)]))
 
     def room(self, length: int, ahead: int = 0) -> memoryview:
         """Return memory to read the next clip into, so that it need not be copied on its way to the child.
@@ -162,7 +163,7 @@ class Decoder:
             self._ahead.append(self._numbers.take())
         return self._child.room(self._ahead[ahead], length)
 
-    def extract_many(self, clips: Iterable[FileBytes]) -> Iterator[Features | Failure]:
+    def extract_many(self, clips: Iterable[ClipFile]) -> Iterator[Features | Failure]:
         """Extract clips, one result per clip in the same order.
 
         While clips are computed the next ones are fetched and sent, so that they are in memory at the same time:
@@ -170,8 +171,8 @@ class Decoder:
 
         Parameters
         ----------
-        clips : iterable of bytes or memoryview
-            The whole file of each clip, best in memory that `room` gave. An error that it raises is passed on after
+        clips : iterable of ClipFile
+            Their bytes are best in memory that `room` gave. An error that it raises is passed on after
             the results before it.
 
         Yields
@@ -187,9 +188,10 @@ class Decoder:
         """
         return self._serve(Wanted.FEATURES, Told.FEATURES, partial(wire.unpack_features, limits=self._limits), clips)
 
-    def read_header(self, data: FileBytes) -> Header | Failure:
+    def read_header(self, data: FileBytes, extension: str = "") -> Header | Failure:
         """Read one clip's header."""
-        return next(self._serve(Wanted.HEADER, Told.HEADER, wire.unpack_header, [data]))
+        clips = [ClipFile(data, extension)]
+        return next(self._serve(Wanted.HEADER, Told.HEADER, wire.unpack_header, clips))
 
     def close(self) -> None:
         """End the child for good; what another thread is waiting for ends with `JobError`."""
@@ -201,7 +203,7 @@ class Decoder:
             self._end_child()
 
     def _serve(
-        self, wanted: Wanted, expected: Told, unpack: Callable[[bytearray], T], clips: Iterable[FileBytes]
+        self, wanted: Wanted, expected: Told, unpack: Callable[[bytearray], T], clips: Iterable[ClipFile]
     ) -> Iterator[T | Failure]:
         line = Line()
         source = iter(clips)
@@ -217,13 +219,13 @@ class Decoder:
                 taking = line.is_low()
                 while taking and not at_end and line.has_room():
                     try:
-                        data = next(source)
+                        clip = next(source)
                     except StopIteration:
                         at_end = True
                     except Exception as error:  # the clips before it still get their results
                         trouble, at_end = error, True
                     else:
-                        line.append(Request(wanted, data))
+                        line.append(Request(wanted, clip.data, clip.extension))
                         self._send(line[-1])
                 if not line:
                     break
@@ -284,7 +286,7 @@ class Decoder:
         else:
             request.number = self._ahead.pop(0) if self._ahead else self._numbers.take()
         if self._child is not None:
-            self._child.prepare(request.wanted, request.number, request.data)
+            self._child.prepare(request.wanted, request.number, request.data, request.extension)
 
     def _forget(self, request: Request) -> None:
         if not request.number:  # there was no child to send it to

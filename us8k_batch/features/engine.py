@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ConfigError
 from us8k_batch.features import audio, pooling
-from us8k_batch.features.audio import Audio, FileBytes, Header, OnHeader
+from us8k_batch.features.audio import Audio, Header, OnHeader
 from us8k_batch.features.fast.claims import why_not
 
-REVISIONS = {"fast": 2, "plain": 1, "librosa": 1}
+REVISIONS = {"fast": 2, "plain": 2, "librosa": 2}
 """Of each engine; counts up whenever its numbers change, be it by one bit."""
 
 logger = logging.getLogger(__name__)
@@ -42,8 +44,17 @@ class Features:
         return int(self.mfcc.shape[1])
 
 
-Engine = Callable[[FileBytes], Features]
-"""Computes one clip from the bytes of its file; raises `ClipError` if there is no result."""
+class Engine(Protocol):
+    """Computes clips, one at a time."""
+
+    def __call__(self, data: FileBytes, extension: str = "") -> Features:
+        """Compute one clip from the bytes of its file and `extension_of` its path.
+
+        Raises
+        ------
+        ClipError
+            If there is no result.
+        """
 
 
 def make_engine(config: FeatureConfig, name: str, on_header: OnHeader | None = None) -> Engine:
@@ -135,8 +146,8 @@ def _make_fast(config: FeatureConfig, on_header: OnHeader) -> Engine:
 
     plain = cache(_make_plain)  # when a clip needs it, which few do
 
-    def compute_plainly(data: FileBytes) -> Features:
-        return plain(config, _ignore)(data)
+    def compute_plainly(data: FileBytes, extension: str = "") -> Features:
+        return plain(config, _ignore)(data, extension)
 
     return FastEngine(config, on_header, compute_plainly)
 
@@ -144,7 +155,7 @@ def _make_fast(config: FeatureConfig, on_header: OnHeader) -> Engine:
 def _make_plain(config: FeatureConfig, on_header: OnHeader) -> Engine:
     from us8k_batch.features.mfcc import MfccKernel
 
-    return _join(config, lambda data: audio.decode(data, config, on_header), MfccKernel(config))
+    return _join(config, lambda data, extension: audio.decode(data, config, on_header, extension), MfccKernel(config))
 
 
 def _make_librosa(config: FeatureConfig, on_header: OnHeader) -> Engine:
@@ -152,19 +163,19 @@ def _make_librosa(config: FeatureConfig, on_header: OnHeader) -> Engine:
 
     return _join(
         config,
-        lambda data: reference.decode(data, config, on_header),
+        lambda data, extension: reference.decode(data, config, on_header, extension),
         lambda samples: reference.compute_mfcc(samples, config),
     )
 
 
 def _join(
     config: FeatureConfig,
-    decode: Callable[[FileBytes], Audio],
+    decode: Callable[[FileBytes, str], Audio],
     compute: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Engine:
-    def engine(data: FileBytes) -> Features:
+    def engine(data: FileBytes, extension: str = "") -> Features:
         start = time.perf_counter()
-        clip = decode(data)
+        clip = decode(data, extension)
         decoded = time.perf_counter()
         mfcc = compute(clip.samples)
         pooled = pooling.pool(mfcc, config.statistics)

@@ -18,7 +18,7 @@ import struct
 import tempfile
 from collections.abc import Sequence
 
-from us8k_batch.features.audio import FileBytes
+from us8k_batch.audio.opening import FileBytes
 
 PLACES = 6
 """Sources that may be here at a time: at the child, or being read."""

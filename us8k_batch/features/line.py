@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from us8k_batch.features.audio import FileBytes
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.features.fast.sha256 import LARGE
 from us8k_batch.features.handover import PLACES
 from us8k_batch.features.wire import Wanted
@@ -20,11 +20,12 @@ _MOST = 0xFFFF_FFFF
 class Request:
     """A clip that is at the child, or on its way there."""
 
-    __slots__ = ("data", "number", "wanted")
+    __slots__ = ("data", "extension", "number", "wanted")
 
-    def __init__(self, wanted: Wanted, data: FileBytes) -> None:
+    def __init__(self, wanted: Wanted, data: FileBytes, extension: str = "") -> None:
         self.wanted = wanted
         self.data = data
+        self.extension = extension
         self.number = 0
 
 

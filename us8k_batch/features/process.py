@@ -16,10 +16,20 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.errors import JobError
-from us8k_batch.features.audio import FileBytes
 from us8k_batch.features.handover import Outgoing
-from us8k_batch.features.wire import COMPILED, OUT_OF_MEMORY, PREFIX, Limits, Told, Wanted, WireError, unpack_prefix
+from us8k_batch.features.wire import (
+    COMPILED,
+    OUT_OF_MEMORY,
+    PREFIX,
+    Limits,
+    Told,
+    Wanted,
+    WireError,
+    pack_request,
+    unpack_prefix,
+)
 
 ENVIRONMENT = {
     # A second thread changes the last bits, and is slower.
@@ -173,13 +183,13 @@ class ChildProcess:
         """Return how long the child says that the clip of a request is, in seconds; 0 if it did not say."""
         return self._sources.promised(number)
 
-    def prepare(self, wanted: Wanted, number: int, data: FileBytes) -> None:
+    def prepare(self, wanted: Wanted, number: int, data: FileBytes, extension: str) -> None:
         """Prepare a request, which `receive` sends together with others that wait: the child is woken once for all.
 
         At most `handover.PLACES` may be unanswered, so that the pipe always has room for them.
         """
         self._sources.lay(number, data)
-        self._unsent += PREFIX.pack(wanted, number, len(data))
+        self._unsent += pack_request(wanted, number, len(data), extension)
 
     def receive(self, number: int, allowance: Allowance) -> tuple[Told, bytearray]:
         """Send all requests that were prepared, and wait for the reply to one of them.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 
 import librosa
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes, open_audio
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.audio import (
     Audio,
-    FileBytes,
     OnHeader,
     check_finite,
     check_length,
@@ -23,15 +22,16 @@ from us8k_batch.features.audio import (
 from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError
 
 
-def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader) -> Audio:
+def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader, extension: str = "") -> Audio:
     """Load one clip in the steps of ``librosa.load``; see `us8k_batch.features.audio.decode`."""
-    header = read_header(data)
+    header = read_header(data, extension)
     on_header(header)
     wanted = samples_wanted(header, config)
     # librosa.load takes int(duration * rate) samples; the half keeps that from rounding one off.
     duration = None if wanted is None else (wanted + 0.5) / header.sample_rate
     try:
-        source, rate = librosa.load(io.BytesIO(data), sr=None, mono=False, duration=duration)
+        with open_audio(data, extension) as file:  # what librosa.load makes of a path, before it does the rest
+            source, rate = librosa.load(file, sr=None, mono=False, duration=duration)
     except (RuntimeError, ValueError) as error:  # libsndfile's, and soundfile's about formats that cannot seek
         raise NotDecodableError(f"librosa: {getattr(error, 'error_string', error)}") from None
     n_source = source.shape[-1]

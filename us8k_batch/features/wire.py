@@ -33,8 +33,10 @@ class Told(IntEnum):
     """Its body is empty; it comes again and again before READY while kernels are compiled, here or elsewhere."""
 
 
+REQUEST = struct.Struct("<BIQ4s")
+"""A `Wanted`, the number of the request, the length of the clip, and what `extension_of` says of its path."""
 PREFIX = struct.Struct("<BIQ")
-"""Of every message: a `Wanted` or `Told`, the number of the request, the length of the clip or the reply's body."""
+"""Of every reply: a `Told`, the number of the request, the length of the reply's body."""
 
 COMPILED = b"compiled"
 """What a child adds to READY that had to compile its kernels first."""
@@ -89,6 +91,17 @@ class Limits:
 def pack(told: Told, number: int, *body: bytes | memoryview) -> bytes:
     """Join prefix and parts of the body of a reply."""
     return b"".join((PREFIX.pack(told, number, sum(map(len, body))), *body))
+
+
+def pack_request(wanted: Wanted, number: int, length: int, extension: str) -> bytes:
+    """Pack a request, all of it: the bytes of its clip are in shared memory."""
+    return REQUEST.pack(wanted, number, length, extension.encode())
+
+
+def unpack_request(data: bytes) -> tuple[Wanted, int, int, str]:
+    """Return what is wanted, the number of the request, the length of its clip and the extension of its path."""
+    wanted, number, length, extension = REQUEST.unpack(data)
+    return Wanted(wanted), number, length, _text(extension)
 
 
 def pack_header(header: Header) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from us8k_batch.audio.notes import named_notes
+from us8k_batch.audio.opening import extension_of
 from us8k_batch.catalog.locate import locate
 from us8k_batch.catalog.source import Source, open_source
 from us8k_batch.errors import ClipError, RequestError, StorageError
@@ -133,9 +136,12 @@ def _headers(source: Source, clips: pa.Table, places: Places) -> dict[int, Heade
         try:
             data, size = source.read_head(path, HEAD_BYTES)
             try:
-                return read_header(data)
+                with named_notes(path, data, logging.DEBUG):  # the end is missing, which is no fault of the clip
+                    return read_header(data, extension_of(path))
             except ClipError:  # some formats end with what others begin with
-                return read_header(source.read(path, HEAD_BYTES << 8)) if size > len(data) else None
+                return (
+                    read_header(source.read(path, HEAD_BYTES << 8), extension_of(path)) if size > len(data) else None
+                )
         except (ClipError, StorageError):
             return None
 

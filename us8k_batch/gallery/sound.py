@@ -10,6 +10,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from us8k_batch.audio.notes import named_notes
+from us8k_batch.audio.opening import extension_of
 from us8k_batch.catalog.source import Source
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError
@@ -98,7 +100,8 @@ def hear(source: Source, path: str, sha256: str | None, config: FeatureConfig) -
     data = source.read(path, SOURCE_BYTES)
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise OtherSourceError("is not the file any more that the store was made from; run us8k extract")
-    header, samples = read_source(data, config, None)
+    with named_notes(path, data):
+        header, samples = read_source(data, config, None, extension_of(path))
     return Heard(header, samples)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from us8k_batch.audio.opening import extension_of
 from us8k_batch.catalog.dataset import Catalog
 from us8k_batch.catalog.source import open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
@@ -58,8 +59,9 @@ class FromAudio:
         at = pc.index(self._catalog.clips["clip_id"], pa.scalar(clip_id)).as_py()
         if at < 0:
             return f"{clip_id}: the dataset has no such clip any more"
+        path = self._catalog.clips["path"][at].as_py()
         try:
-            data = self._source.read(self._catalog.clips["path"][at].as_py(), self._settings.source_bytes)
+            data = self._source.read(path, self._settings.source_bytes)
         except (MissingClipError, PermissionDeniedError) as error:
             if self._catalog.clips["error"][at].is_valid:
                 return str(error)
@@ -73,7 +75,7 @@ class FromAudio:
             decoder = self._decoder(name_of(versions.get("engine", "")))
         except ConfigError as error:
             return f"{clip_id}: {error}"
-        again = decoder.extract(data)
+        again = decoder.extract(data, extension_of(path))
         return f"{clip_id}: fails now: {again.error} ({again.detail})" if isinstance(again, Failure) else again
 
     def _decoder(self, engine: str) -> Decoder:

@@ -16,9 +16,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features import audio, pooling
-from us8k_batch.features.audio import FileBytes, OnHeader
+from us8k_batch.features.audio import OnHeader
 from us8k_batch.features.engine import Engine, Features
 from us8k_batch.features.fast import spectrum
 from us8k_batch.features.fast.arguments import FLOAT32, INT16, INT24, Source, Work, source_of
@@ -75,14 +76,14 @@ class FastEngine:
         self._worked: tuple[Route, int, Packed] | None = None
         self._route(2 * config.sample_rate)  # the most frequent one
 
-    def __call__(self, data: FileBytes) -> Features:
+    def __call__(self, data: FileBytes, extension: str = "") -> Features:
         """Compute one clip; see `us8k_batch.features.engine.Engine`."""
         start = time.perf_counter()
-        source, rate = self._read(data)
+        source, rate = self._read(data, extension)
         duration = source.n_samples / rate
         n_results, n_samples = count_results(source.n_samples, rate, self._config)
         if not n_results:
-            return self._plain(data)
+            return self._plain(data, extension)
         source = Source(*source[:-1], n_results)
         route = self._route(rate)
         if route.by_library:
@@ -94,7 +95,7 @@ class FastEngine:
         self._mfcc.refill(mfcc, address_of(mfcc.data), n_mfcc, n_frames)
         work = self._work(route, n_frames)
         if not self._library.extract(self._source, route.packed, self._tables, work, self._mfcc, self._moments):
-            return self._plain(data)
+            return self._plain(data, extension)
         if self._in_kernel:
             pooled = self._moments.values.astype(np.float32).reshape(-1)
         else:
@@ -102,11 +103,11 @@ class FastEngine:
         seconds = {"decode": decoded - start, "compute": time.perf_counter() - decoded}
         return Features(mfcc, pooled, duration, seconds)
 
-    def _read(self, data: FileBytes) -> tuple[Source, int]:
+    def _read(self, data: FileBytes, extension: str) -> tuple[Source, int]:
         """Find a clip's values, in the file itself or decoded by libsndfile."""
         wav = read_wav(data)
         if wav is None:
-            header, samples = audio.read_source(data, self._config, self._on_header)
+            header, samples = audio.read_source(data, self._config, self._on_header, extension)
             audio.check_length(len(samples), header, self._config)
             if header.channels > 2:
                 samples = audio.downmix(samples)[:, np.newaxis]

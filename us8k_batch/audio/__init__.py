@@ -1,0 +1,1 @@
+"""Audio files: one way to open them, and what their headers say; decodes nothing by itself."""
