@@ -47,7 +47,7 @@ def test_every_defect_of_a_clip_is_found(tmp_path):
     assert problems_of(report) == {
         "missing": {ids[0]},
         "not_a_file": {ids[1]},
-        "corrupt": {ids[2]},
+        "not_decodable": {ids[2]},
         "empty": {ids[3], ids[4]},
         "truncated": {ids[5]},
     }

@@ -10,13 +10,17 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from us8k_batch.audio.counting import UNKNOWN
+from us8k_batch.audio.kinds import explain
 from us8k_batch.audio.opening import FileBytes, NotAudioError, describe_error, open_audio
 from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import ClipError
 from us8k_batch.features.clip_errors import (
     EmptyClipError,
     NotDecodableError,
     NotFiniteError,
     TooLongError,
+    UnsupportedFormatError,
 )
 
 _VALUES_PER_BYTE = 32
@@ -24,6 +28,8 @@ _VALUES_PER_BYTE = 32
 _FIRST_VALUES = 1 << 20
 """Decoded values that there is room for at first, whatever the size of the source."""
 _GROWTH = 8
+_LOW_RATE = 1000
+"""Hz below which a rate may be a mistake, and is told beside the length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +138,19 @@ def check_length(n_samples: int, header: Header, config: FeatureConfig) -> None:
     allowed = _samples_allowed(header, config)
     if allowed is not None and n_samples > allowed:
         raise TooLongError(
-            f"{header.duration:.6g} s long; the store has room for {config.max_seconds:g} s: "
+            f"{_length(header, n_samples)}; the store has room for {config.max_seconds:g} s: "
             "extract into a new store with a larger max_seconds, or with truncate=true"
         )
     if not n_samples:
         raise EmptyClipError(f"no sample in this {header.format} file; expected at least one")
+
+
+def _length(header: Header, n_samples: int) -> str:
+    """Describe the length of a clip of which so many samples were decoded, and no more wanted."""
+    if header.n_samples >= UNKNOWN:
+        return f"more than {n_samples / header.sample_rate:.6g} s long (its header does not tell its length)"
+    rate = f" ({header.n_samples} samples at {header.sample_rate} Hz)" if header.sample_rate < _LOW_RATE else ""
+    return f"{header.duration:.6g} s long{rate}"
 
 
 def check_finite(samples: NDArray[np.float32]) -> None:
@@ -245,7 +259,7 @@ def read_source(
             try:
                 source = file.read(out=source)
             except soundfile.SoundFileError as error:
-                raise _not_decodable(error) from None
+                raise _refusal(data, describe_error(error)) from None
         if len(source) < room or room == wanted:
             return header, source
         values *= _GROWTH
@@ -264,13 +278,21 @@ def _open(data: FileBytes, extension: str) -> soundfile.SoundFile:
     try:
         return open_audio(data, extension)
     except NotAudioError as error:
-        raise NotDecodableError(f"libsndfile: {error}") from None
+        raise _refusal(data, error) from None
 
 
 def _header(file: soundfile.SoundFile) -> Header:
     return Header(file.format, file.subtype, file.samplerate, file.channels, max(0, file.frames))
 
 
-def _not_decodable(error: Exception) -> Exception:
-    described = describe_error(error)
-    return NotDecodableError(f"libsndfile: {described}") if isinstance(described, NotAudioError) else described
+def _refusal(data: FileBytes, error: Exception) -> Exception:
+    """Say in the words of every command why a clip cannot be opened or decoded."""
+    if not isinstance(error, NotAudioError):
+        return error
+    word, detail = explain(data, str(error))
+    return _REFUSALS[word](detail)
+
+
+_REFUSALS: dict[str, type[ClipError]] = {
+    refusal.error: refusal for refusal in (EmptyClipError, NotDecodableError, UnsupportedFormatError)
+}

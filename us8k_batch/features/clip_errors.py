@@ -12,6 +12,13 @@ class NotDecodableError(ClipError):
     error = "not_decodable"
 
 
+class UnsupportedFormatError(ClipError):
+    """The file is of a known kind that libsndfile does not read, such as AAC."""
+
+    stage = "decode"
+    error = "unsupported_format"
+
+
 class EmptyClipError(ClipError):
     """There is no sample to compute from, in the source or after resampling."""
 
