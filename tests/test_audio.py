@@ -334,7 +334,7 @@ def test_an_empty_file_is_empty() -> None:
 
 def test_audio_of_another_kind_is_named() -> None:
     """What libsndfile does not read, and is no damage, says what it is and how to convert it."""
-    with pytest.raises(UnsupportedFormatError, match="AAC.*ffmpeg") as caught:
+    with pytest.raises(UnsupportedFormatError, match=r"AAC.*ffmpeg") as caught:
         decode(b"\0\0\0\x1cftypM4A \0\0\2\0" + bytes(1000), CONFIG)
     assert (caught.value.stage, caught.value.error) == ("decode", "unsupported_format")
 

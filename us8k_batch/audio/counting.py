@@ -11,6 +11,8 @@ from us8k_batch.audio.opening import describe_error
 
 UNKNOWN = 1 << 48
 """Samples from which on a length stands for "not written" (FLAC from a pipe), or is a difference below zero (MP3)."""
+MOST_SAMPLES = 1 << 32
+"""Samples that are counted of one clip, more than a day of 48 kHz."""
 _BLOCK_VALUES = 1 << 18
 """Values that are decoded at a time."""
 

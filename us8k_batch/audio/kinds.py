@@ -9,8 +9,8 @@ from us8k_batch.audio.ogg import walk_ogg
 from us8k_batch.audio.opening import FileBytes
 
 READ_HERE = (
-    "what is read: WAV, AIFF, AU, CAF, W64, RF64, FLAC of 8, 16 and 24 bits, Ogg Vorbis, Ogg Opus, MP3, and the rarer "
-    "kinds of libsndfile; convert it, for example with ffmpeg -i IN OUT.wav"
+    "what is read: WAV, AIFF, AU, CAF, W64, RF64, FLAC of 8, 16 and 24 bits, Ogg Vorbis, Ogg Opus, MP3, and the "
+    "rarer kinds of libsndfile; convert it, for example with ffmpeg -i IN OUT.wav"
 )
 """Ends the message about a file of another kind."""
 _BEGINNINGS = (

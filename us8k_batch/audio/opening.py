@@ -42,7 +42,7 @@ class NotAudioError(Exception):
     """libsndfile cannot open the data; the message holds no path or address, so it is the same in every run."""
 
 
-class _ForwardFile(soundfile.SoundFile):
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # untyped
     """A clip that is read forward only: soundfile seeks after each read, which some decodable files cannot do."""
 
     def seekable(self) -> bool:

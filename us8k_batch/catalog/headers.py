@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import soundfile
 
-from us8k_batch.audio.counting import UNKNOWN, Counted, count_samples
+from us8k_batch.audio.counting import MOST_SAMPLES, UNKNOWN, Counted, count_samples
 from us8k_batch.audio.kinds import explain
 from us8k_batch.audio.mpeg import walk_mpeg
 from us8k_batch.audio.ogg import walk_ogg
@@ -23,8 +23,6 @@ NOT_WRITTEN = range(0x7FFF0000, 1 << 32), range((1 << 63) - (1 << 16), 1 << 64)
 LINEAR = frozenset(("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW"))
 """Codings of which every byte is a valid sample: their length follows from the header and the file's size."""
 LINEAR_CONTAINERS = frozenset(("WAV", "WAVEX", "W64", "RF64", "AIFF", "AU"))
-MOST_SAMPLES = 1 << 32
-"""Samples that are counted of one clip, more than a day of 48 kHz."""
 LOST = 0.05
 """Seconds of an MP3 that may be left out before it is named: encoders and decoders differ in a frame."""
 GUESSED = 0.1
@@ -152,8 +150,8 @@ def _wrong_mpeg(header: Header, promised: int, data: bytes) -> tuple[str, str] |
     more = "" if mpeg.promised is None else f", its first frame promises {mpeg.promised_seconds:.3f} s"
     if mpeg.streams > 1 and lost > LOST:
         return "joined", (
-            f"{mpeg.streams} MPEG streams one after the other: {header.seconds:.3f} s of {mpeg.seconds:.3f} s are read"
-            f"{more}"
+            f"{mpeg.streams} MPEG streams one after the other: {header.seconds:.3f} s of {mpeg.seconds:.3f} s "
+            f"are read{more}"
         )
     guessed = promised / header.sample_rate
     # Encoder's delay and padding, up to 0.1 s, are in the frames and not in the samples.

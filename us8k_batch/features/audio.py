@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from us8k_batch.audio.counting import UNKNOWN
-from us8k_batch.audio.kinds import explain
+from us8k_batch.audio import counting
+from us8k_batch.audio.counting import MOST_SAMPLES, UNKNOWN
 from us8k_batch.audio.opening import FileBytes, NotAudioError, describe_error, open_audio
 from us8k_batch.config import FeatureConfig
-from us8k_batch.errors import ClipError
 from us8k_batch.features.clip_errors import (
     EmptyClipError,
-    NotDecodableError,
     NotFiniteError,
     TooLongError,
-    UnsupportedFormatError,
+    refusal,
 )
 
 _VALUES_PER_BYTE = 32
@@ -77,8 +75,23 @@ def read_header(data: FileBytes, extension: str = "") -> Header:
     NotDecodableError
         If libsndfile does not know the format.
     """
-    with _open(data, extension) as file:
-        return _header(file)
+    with open_clip(data, extension) as file:
+        return header_of(file)
+
+
+def count_samples(data: FileBytes, extension: str = "") -> Header:
+    """Read a clip's header, with the samples that it decodes to in place of those that it promises.
+
+    Raises
+    ------
+    NotDecodableError
+        If libsndfile cannot read it to its end.
+    """
+    with open_clip(data, extension) as file:
+        counted = counting.count_samples(file, MOST_SAMPLES)
+        if counted.error is not None:
+            raise refusal(data, counted.error)
+        return replace(header_of(file), n_samples=counted.samples)
 
 
 def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader | None = None, extension: str = "") -> Audio:
@@ -247,8 +260,8 @@ def read_source(
     """
     values = _FIRST_VALUES + _VALUES_PER_BYTE * len(data)
     while True:
-        with _open(data, extension) as file:
-            header = _header(file)
+        with open_clip(data, extension) as file:
+            header = header_of(file)
             if on_header is not None:
                 on_header(header)
                 on_header = None
@@ -259,7 +272,7 @@ def read_source(
             try:
                 source = file.read(out=source)
             except soundfile.SoundFileError as error:
-                raise _refusal(data, describe_error(error)) from None
+                raise refusal(data, describe_error(error)) from None
         if len(source) < room or room == wanted:
             return header, source
         values *= _GROWTH
@@ -274,25 +287,14 @@ def _samples_allowed(header: Header, config: FeatureConfig) -> int | None:
     return math.floor(samples + 1e-6)  # 4.35 s at 100 Hz are 435 samples, and 4.35 * 100 < 435
 
 
-def _open(data: FileBytes, extension: str) -> soundfile.SoundFile:
+def open_clip(data: FileBytes, extension: str = "") -> soundfile.SoundFile:
+    """Open a clip; raise a `ClipError` if that fails."""
     try:
         return open_audio(data, extension)
     except NotAudioError as error:
-        raise _refusal(data, error) from None
+        raise refusal(data, error) from None
 
 
-def _header(file: soundfile.SoundFile) -> Header:
+def header_of(file: soundfile.SoundFile) -> Header:
+    """Tell what the header of an opened clip says."""
     return Header(file.format, file.subtype, file.samplerate, file.channels, max(0, file.frames))
-
-
-def _refusal(data: FileBytes, error: Exception) -> Exception:
-    """Say in the words of every command why a clip cannot be opened or decoded."""
-    if not isinstance(error, NotAudioError):
-        return error
-    word, detail = explain(data, str(error))
-    return _REFUSALS[word](detail)
-
-
-_REFUSALS: dict[str, type[ClipError]] = {
-    refusal.error: refusal for refusal in (EmptyClipError, NotDecodableError, UnsupportedFormatError)
-}
