@@ -11,6 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from us8k_batch.catalog.headers import UnreadableHeaderError, read_header
+from us8k_batch.config import FeatureConfig
+from us8k_batch.errors import ClipError
+from us8k_batch.features.audio import decode
+from us8k_batch.features.clip_errors import TooLongError
 
 TELLING = [
     ("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "IMA_ADPCM"), ("WAV", "ULAW"), ("WAVEX", "PCM_24"),
@@ -81,6 +85,36 @@ def test_a_damaged_file_is_read_or_refused(format, place, value, length):
     except UnreadableHeaderError:
         return
     assert header.samples >= 0
+
+
+FAILING = {"empty", "not_decodable", "unsupported_format", "not_finite"}
+
+
+@given(
+    st.sampled_from([*TELLING, *OTHERS[:1], ("WAV", "MS_ADPCM"), ("AIFF", "DWVW_16")]),
+    st.integers(0, 9000),
+    st.binary(min_size=1, max_size=3),
+    st.integers(0, 30_000),
+)
+def test_check_and_extract_say_one_thing(format, place, damage, length):
+    """Of a clip that is damaged or cut anywhere: what fails in one fails in the other, in the same word and length."""
+    data = encode(*format, samples=4000, channels=1)[:length]
+    data = data[:place] + damage + data[place + len(damage) :]
+    try:
+        header = read_header(data)
+        word = header.problem
+    except UnreadableHeaderError as error:
+        header, word = None, error.word
+    try:
+        extracted = decode(data, FeatureConfig(max_seconds=86_400.0))
+    except TooLongError:
+        return  # a header that says few samples a second
+    except ClipError as error:
+        assert word == error.error or (word == "truncated" and error.error in ("empty", "not_decodable"))
+        return
+    assert word not in FAILING
+    assert header is not None
+    assert header.seconds == extracted.duration
 
 
 def test_real_clips_are_whole(real_clips):

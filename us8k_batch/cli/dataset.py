@@ -10,7 +10,7 @@ from us8k_batch.cli.base import Output, command
 @command("check", "us8k check UrbanSound8K")
 @click.argument("dataset")
 def check(output: Output, *, dataset: str) -> int:
-    """Look at every clip of DATASET: missing, corrupt, non-genuine, duplicate, leaking between folds; formats."""
+    """Look at every clip of DATASET: missing, damaged, non-genuine, duplicate, leaking between folds; formats."""
     from us8k_batch.catalog.check import check as look
 
     report = look(dataset)

@@ -21,7 +21,7 @@ from us8k_batch.features.audio import (
     open_clip,
     samples_wanted,
 )
-from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError
+from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError, refusal
 
 
 def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader, extension: str = "") -> Audio:
@@ -31,9 +31,11 @@ def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader, extensio
         on_header(header)
         wanted = samples_wanted(header, config)
         # librosa makes room for all that it is asked for, and a header may promise anything.
-        there = counting.count_samples(file, counting.MOST_SAMPLES if wanted is None else wanted).samples
+        there = counting.count_samples(file, counting.MOST_SAMPLES if wanted is None else wanted)
+    if there.error is not None:
+        raise refusal(data, there.error)
     # librosa.load takes int(duration * rate) samples; the half keeps that from rounding one off.
-    duration = (there + 0.5) / header.sample_rate
+    duration = (there.samples + 0.5) / header.sample_rate
     try:
         with open_clip(data, extension) as file:  # what librosa.load makes of a path, before it does the rest
             source, rate = librosa.load(file, sr=None, mono=False, duration=duration)
