@@ -97,7 +97,7 @@ FAILING = {"empty", "not_decodable", "unsupported_format", "not_finite"}
     st.integers(0, 30_000),
 )
 def test_check_and_extract_say_one_thing(format, place, damage, length):
-    """Of a clip that is damaged or cut anywhere: what fails in one fails in the other, in the same word and length."""
+    """Damaged or cut anywhere: what fails in one fails in the other, with the same word and length."""
     data = encode(*format, samples=4000, channels=1)[:length]
     data = data[:place] + damage + data[place + len(damage) :]
     try:
