@@ -11,7 +11,6 @@ import soundfile
 from numpy.typing import NDArray
 
 from us8k_batch.audio import counting
-from us8k_batch.audio.counting import MOST_SAMPLES, UNKNOWN
 from us8k_batch.audio.opening import FileBytes, NotAudioError, describe_error, open_audio
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.clip_errors import (
@@ -88,7 +87,7 @@ def count_samples(data: FileBytes, extension: str = "") -> Header:
         If libsndfile cannot read it to its end.
     """
     with open_clip(data, extension) as file:
-        counted = counting.count_samples(file, MOST_SAMPLES)
+        counted = counting.count_samples(file, counting.MOST_SAMPLES)
         if counted.error is not None:
             raise refusal(data, counted.error)
         return replace(header_of(file), n_samples=counted.samples)
@@ -160,7 +159,7 @@ def check_length(n_samples: int, header: Header, config: FeatureConfig) -> None:
 
 def _length(header: Header, n_samples: int) -> str:
     """Describe the length of a clip of which so many samples were decoded, and no more wanted."""
-    if header.n_samples >= UNKNOWN:
+    if header.n_samples >= counting.UNKNOWN:
         return f"more than {n_samples / header.sample_rate:.6g} s long (its header does not tell its length)"
     rate = f" ({header.n_samples} samples at {header.sample_rate} Hz)" if header.sample_rate < _LOW_RATE else ""
     return f"{header.duration:.6g} s long{rate}"
