@@ -88,3 +88,25 @@ def formats() -> list[tuple[str, str]]:
         for subtype in soundfile.available_subtypes(format)
         if soundfile.check_format(format, subtype)
     ]
+
+
+def bare_mp3(data: bytes) -> bytes:
+    """Leave out the first frame of an MP3 file, which tells how many others there are."""
+    from us8k_batch.audio.mpeg import _frames
+
+    frames = _frames(memoryview(data))
+    next(frames)
+    return data[next(frames).at :]
+
+
+def vbr_mp3(*, loud_first: bool, seconds: float = 2.0, sample_rate: int = 22050) -> bytes:
+    """Make an MP3 file of variable bit rate without its first frame: noise and then silence, or the reverse."""
+    rng = np.random.default_rng(1)
+    noise, hush = rng.uniform(-0.8, 0.8, int(seconds / 4 * sample_rate)), np.zeros(int(seconds * 3 / 4 * sample_rate))
+    file = io.BytesIO()
+    samples = np.concatenate([noise, hush] if loud_first else [hush, noise])
+    soundfile.write(
+        file, samples, sample_rate, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="VARIABLE",
+        compression_level=0.1,
+    )  # fmt: skip
+    return bare_mp3(file.getvalue())

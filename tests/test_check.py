@@ -6,7 +6,10 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
+import soundfile
+from audio_files import flac_promising, make_audio, patched, vbr_mp3, wav_promising
 from datasets import change_rows, make_manifest, make_urbansound8k, upload, write_rows, write_tone
 
 from us8k_batch.catalog import survey
@@ -47,13 +50,65 @@ def test_every_defect_of_a_clip_is_found(tmp_path):
     assert problems_of(report) == {
         "missing": {ids[0]},
         "not_a_file": {ids[1]},
-        "corrupt": {ids[2]},
+        "not_decodable": {ids[2]},
         "empty": {ids[3], ids[4]},
         "truncated": {ids[5]},
     }
     assert report.findings == 6
     assert report.present == 6
     assert report.problem_counts["empty"] == 2
+
+
+def test_what_is_only_odd_is_no_problem(tmp_path):
+    """A length that the writing program could not know, in WAV or FLAC, is not one that is missing."""
+    manifest = make_manifest(tmp_path, clips=4, formats=["WAV", "FLAC"])
+    wavs, flacs = sorted(tmp_path.glob("audio/*.wav")), sorted(tmp_path.glob("audio/*.flac"))
+    wavs[0].write_bytes(patched(wav_promising(wavs[0].read_bytes(), 0xFFFFFFFF), 4, b"\xff" * 4))
+    wavs[1].write_bytes(wav_promising(wavs[1].read_bytes(), 0x7FFFF000))
+    flacs[0].write_bytes(flac_promising(flacs[0].read_bytes(), 0))
+    report = check(str(manifest))
+    assert report.findings == 0
+    assert report.durations.maximum < 10
+
+
+def test_what_would_go_wrong_with_mp3_and_ogg_is_found(tmp_path):
+    """Cut or joined files, lengths that are guessed, other kinds: named, with what is there and what is read."""
+    rows = []
+    for name, data in {
+        "good.mp3": (mp3 := make_audio(seconds=2, format="MP3")),
+        "cut.mp3": mp3[: len(mp3) // 2],
+        "joined.mp3": mp3 + make_audio(seconds=1, format="MP3"),
+        "loud.mp3": vbr_mp3(loud_first=True, seconds=4),
+        "quiet.mp3": vbr_mp3(loud_first=False, seconds=4),
+        "chained.ogg": make_audio(format="OGG") + make_audio(format="OGG", seed=1),
+        "phone.m4a": b"\0\0\0\x1cftypM4A \0\0\2\0" + bytes(1000),
+        "nan.wav": make_audio(np.full((100, 1), np.nan), subtype="FLOAT"),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        rows.append({"path": name, "label": "a", "fold": 1})
+    write_rows(tmp_path / "manifest.csv", rows)
+    report = check(str(tmp_path / "manifest.csv"))
+    assert problems_of(report) == {
+        "truncated": {"cut.mp3"},
+        "joined": {"joined.mp3", "chained.ogg"},
+        "wrong_length": {"loud.mp3", "quiet.mp3"},
+        "unsupported_format": {"phone.m4a"},
+        "not_finite": {"nan.wav"},
+    }
+    details = {row["clip_id"]: row["detail"] for row in report.problems.to_pylist()}
+    assert "4.0" in details["loud.mp3"]
+    assert "2.000 s of 3." in details["joined.mp3"]
+    assert "ffmpeg" in details["phone.m4a"]
+
+
+def test_a_clip_far_longer_than_the_rest_is_found(tmp_path):
+    """It will fail in a new store, whose width it does not decide."""
+    manifest = make_manifest(tmp_path, clips=5, formats=["WAV"])
+    clip = tmp_path / "audio/clip002.wav"
+    soundfile.write(clip, np.zeros(600_000, np.float32), 1, subtype="PCM_16")
+    report = check(str(manifest))
+    assert problems_of(report) == {"too_long": {"audio/clip002.wav"}}
+    assert "600000 s" in report.problems["detail"][0].as_py()
 
 
 def test_the_same_bytes_twice_are_found(tmp_path):

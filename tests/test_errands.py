@@ -6,11 +6,12 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from audio_files import write_audio
+from audio_files import flac_promising, make_audio, mp3_promising, write_audio
 from shard_tasks import task
 
-from us8k_batch.errands import any_readable, hash_clips, longest_clip
+from us8k_batch.errands import any_readable, count_clips, hash_clips, measure_clips
 from us8k_batch.features.fast.sha256 import LARGE
 from us8k_batch.shard_task import Job
 from us8k_batch.workshop import Workshop
@@ -26,14 +27,33 @@ def test_hashing_gives_each_clip_its_digest_or_nothing(workshop: Workshop, job: 
     assert hash_clips(workshop, task(replace(job, source_bytes=LARGE), *names)) == expected
 
 
-def test_the_longest_header_is_found_in_any_format(workshop: Workshop, job: Job, tmp_path: Path) -> None:
-    """WAV headers are read here, others by the decoder; what cannot be read counts as nothing."""
+def test_clips_are_measured_by_their_headers_in_any_format(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """Only a WAV's size proves its header; what cannot be read counts as nothing."""
     write_audio(tmp_path / "data/short.wav", seconds=0.25)
     write_audio(tmp_path / "data/long.ogg", seconds=0.75, format="OGG", subtype="VORBIS")
     (tmp_path / "data/noise.wav").write_bytes(b"no sound at all")
-    assert longest_clip(workshop, task(job, "short.wav", "noise.wav", "gone.wav")) == pytest.approx(0.25)
-    assert longest_clip(workshop, task(job, "short.wav", "long.ogg")) == pytest.approx(0.75)
-    assert longest_clip(workshop, task(job, "noise.wav", "gone.wav")) == 0
+    measured = measure_clips(workshop, task(job, "short.wav", "long.ogg", "noise.wav", "gone.wav"))
+    assert measured.seconds == pytest.approx([0.25, 0.75, 0, 0])
+    assert measured.sure.tolist() == [True, False, False, True]
+
+
+def test_clips_are_counted_by_decoding_them(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """What a header promises and the file does not hold is no length, nor is what cannot be decoded."""
+    flac = make_audio(format="FLAC", seconds=0.5)
+    (tmp_path / "data/piped.flac").write_bytes(flac_promising(flac, 0))
+    (tmp_path / "data/cut.mp3").write_bytes(mp3_promising(make_audio(format="MP3", seconds=0.5), 90_000))
+    (tmp_path / "data/noise.wav").write_bytes(b"no sound at all")
+    clips = task(job, "piped.flac", "cut.mp3", "noise.wav", "gone.wav")
+    assert measure_clips(workshop, clips).seconds[:2].min() > 1000
+    assert count_clips(workshop, clips) == pytest.approx([0.5, 0.5, 0, 0], abs=0.1)
+
+
+def test_a_clip_that_cannot_be_counted_in_time_has_no_number(workshop: Workshop, job: Job, tmp_path: Path) -> None:
+    """Then nothing is known of its length; its header's promise stands."""
+    data = make_audio(format="FLAC", seconds=600, samples=np.zeros((600 * 16000, 1), np.float32))
+    (tmp_path / "data/long.flac").write_bytes(data)
+    hasty = replace(job, needs=replace(job.needs, clip_seconds=0.0))
+    assert np.isnan(count_clips(workshop, task(hasty, "long.flac"))).all()
 
 
 def test_one_readable_clip_is_enough_to_know_that_storage_answers(

@@ -98,6 +98,7 @@ READ = {
     "texts": riff(form(), TEXTS, DATA),
     "odd chunk before": riff(form(), chunk(b"JUNK", bytes(7)), DATA),
     "odd chunk after": riff(form(), DATA, chunk(b"PAD ", bytes(9))),
+    "peaks": riff(form(), chunk(b"PEAK", bytes(24)), DATA),
     "broadcast": riff(form(), chunk(b"bext", bytes(602)), DATA),
 }
 """Files that the fast reader reads."""
@@ -126,6 +127,7 @@ LEFT = {
     "two data chunks": riff(form(), DATA, DATA),
     "data before fmt": riff(DATA, form()),
     "two forms": riff(form(), form(channels=1), DATA),
+    "peaks of another length": riff(form(), chunk(b"PEAK", bytes(16)), DATA),
     "fact of three bytes": riff(form(), chunk(b"fact", bytes(3)), DATA),
     "text that is longer than its list": riff(form(), LIST.replace(b"ISFT\6", b"ISFT\7"), DATA),
     "text that is shorter than its list": riff(form(), LIST.replace(b"ISFT\6", b"ISFT\4"), DATA),

@@ -154,8 +154,18 @@ def test_an_open_file_is_its_own():
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", folder)
         first, second = open_audio(FILES["WAV PCM_16"]), open_audio(bytes(1024) + FILES["MP3 MPEG_LAYER_III"], "mp3")
-        assert (len(second.read()), len(first.read())) == (RATE, RATE)
+        assert (len(second.read(second.frames)), len(first.read(first.frames))) == (RATE, RATE)
         assert not list(Path(folder).iterdir())
+
+
+def test_a_file_is_read_forward_only():
+    """No seek that the file refuses can cost its samples: a FLAC of unknown length is read to its end."""
+    data = bytearray(FILES["FLAC PCM_16"])
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    with open_audio(bytes(data)) as file:
+        assert file.frames > 1 << 60
+        assert len(file.read(out=np.empty(2 * RATE, np.float32))) == RATE
 
 
 def test_without_memory_files_a_temporary_file_serves(monkeypatch):

@@ -42,6 +42,14 @@ class NotAudioError(Exception):
     """libsndfile cannot open the data; the message holds no path or address, so it is the same in every run."""
 
 
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # untyped
+    """A clip that is read forward only: soundfile seeks after each read, which some decodable files cannot do."""
+
+    def seekable(self) -> bool:
+        """Say no, so that soundfile does not seek."""
+        return False
+
+
 def extension_of(path: str) -> str:
     """Return what of a clip's path can decide how it is read: one of `EXTENSIONS`, or nothing.
 
@@ -94,14 +102,14 @@ def describe_error(error: Exception) -> Exception:
 def _open(data: FileBytes, extension: str) -> soundfile.SoundFile:
     with _nameless_file(data) as path:
         try:
-            return soundfile.SoundFile(path)
+            return _ForwardFile(path)
         except soundfile.LibsndfileError as error:
             if error.code != _UNRECOGNISED or not extension:
                 raise
         with tempfile.TemporaryDirectory(prefix="us8k-") as folder:
             named = Path(folder) / f"clip.{extension}"
             named.symlink_to(path)
-            return soundfile.SoundFile(str(named))
+            return _ForwardFile(str(named))
 
 
 @contextmanager

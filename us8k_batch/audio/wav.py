@@ -29,7 +29,7 @@ _SUBTYPES = {
     (_ULAW, 8): "ULAW",
 }
 """By tag and bits: soundfile's name."""
-_HARMLESS = frozenset((b"PEAK", b"bext", b"JUNK", b"PAD "))
+_HARMLESS = frozenset((b"bext", b"JUNK", b"PAD "))
 """Chunks that change nothing about the samples, whatever is in them."""
 _FACT_BYTES = 4
 """What libsndfile reads of a fact chunk, even where it is shorter and the next chunk has begun."""
@@ -144,12 +144,12 @@ def _find_chunks(data: FileBytes) -> tuple[_Form, int, int] | None:
     found = _find_data(data)
     if found is None or struct.unpack_from("<I", data, 4)[0] + 8 != len(data):
         return None
-    _, start, size = found
+    form, start, size = found
     at = start + size + size % 2
     while at + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, at)
         at += 8
-        if at + size > len(data) or not _is_harmless(name, data[at : at + size]):
+        if at + size > len(data) or not _is_harmless(name, data[at : at + size], form[2]):
             return None
         at += size + size % 2
     return found if at == len(data) else None
@@ -173,16 +173,18 @@ def _find_data(head: FileBytes) -> tuple[_Form, int, int] | None:
             form = _read_form(body)
             if form is None:
                 return None
-        elif not _is_harmless(name, body):
+        elif form is None or not _is_harmless(name, body, form[2]):
             return None
         at += size + size % 2
     return None
 
 
-def _is_harmless(name: bytes, body: FileBytes) -> bool:
+def _is_harmless(name: bytes, body: FileBytes, channels: int) -> bool:
     """Tell whether libsndfile skips a chunk and goes on at its end."""
     if name == b"fact":
         return len(body) == _FACT_BYTES
+    if name == b"PEAK":  # of another length, libsndfile refuses the file
+        return len(body) == 8 + 8 * channels
     if name == b"LIST":
         return _is_list_of_texts(body)
     return name in _HARMLESS

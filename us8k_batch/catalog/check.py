@@ -14,6 +14,7 @@ from us8k_batch.catalog.dataset import Catalog, open_catalog
 from us8k_batch.catalog.genuine import load_genuine
 from us8k_batch.catalog.listing import one_array
 from us8k_batch.catalog.locate import URBANSOUND8K
+from us8k_batch.catalog.longest import DAY, find_longest
 from us8k_batch.catalog.report import EXAMPLES, CheckReport, Crossing, Duplicate, Durations, Part
 from us8k_batch.catalog.survey import survey
 from us8k_batch.likeness import lookalikes
@@ -56,7 +57,7 @@ def check(
     clips = catalog.clips
     surveyed = survey(catalog, progress)
     official = _official(catalog)
-    problems = [_unread(clips), _damaged(clips, surveyed)]
+    problems = [_unread(clips), _damaged(clips, surveyed), _far_longer(clips, surveyed)]
     if official is not None:
         problems.append(_not_genuine(clips, surveyed, official))
     groups = clips.filter(pc.is_valid(clips["group"]))
@@ -103,6 +104,19 @@ def _unread(clips: pa.Table) -> pa.Table:
 def _damaged(clips: pa.Table, surveyed: pa.Table) -> pa.Table:
     damaged = surveyed.filter(pc.is_valid(surveyed["problem"]))
     return _problems(clips.take(damaged["row"]), damaged["problem"], damaged["detail"])
+
+
+def _far_longer(clips: pa.Table, surveyed: pa.Table) -> pa.Table:
+    """Name clips that do not decide how long clips of a new store may be, and would fail there."""
+    seconds = surveyed["seconds"].fill_null(0.0).to_numpy()
+    longest = find_longest(seconds, DAY)
+    found = clips.take(surveyed["row"].take(pa.array(longest.aside, pa.int64())))
+    detail = [
+        f"{seconds[place]:.6g} s, far longer than the rest (the next is {longest.seconds:.6g} s): extract will make "
+        "no room for it, unless max_seconds or truncate is set"
+        for place in longest.aside
+    ]
+    return _problems(found, pa.repeat("too_long", found.num_rows), pa.array(detail, pa.string()))
 
 
 def _not_genuine(clips: pa.Table, surveyed: pa.Table, official: pa.Table) -> pa.Table:

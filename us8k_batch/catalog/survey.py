@@ -57,8 +57,8 @@ def survey(catalog: Catalog, progress: Callable[[int], None] | None = None) -> p
     Returns
     -------
     survey : Table of `SURVEY_SCHEMA`, by row
-        ``problem`` is ``empty``, ``truncated``, ``corrupt``, ``storage`` or the error of a clip that could not be
-        read, and null for a good clip.
+        ``problem`` is null for a good clip, what `read_header` says of it, or the error of a clip that cannot be
+        read or decoded, as in ``failures.parquet``.
     """
     source = open_source(catalog.root)
     batches: list[pa.RecordBatch] = []
@@ -109,20 +109,13 @@ def _examine(source: Source, row: int, path: str) -> Result:
     except StorageError as error:
         return (row, None, *nothing, "storage", str(error))
     digest = hashlib.sha256(data).digest()
-    if not data:
-        return (row, digest, *nothing, "empty", "0 bytes, expected an audio file")
     try:
         with named_notes(path, data):
             header = read_header(data, extension_of(path))
     except UnreadableHeaderError as error:
-        return (row, digest, *nothing, "corrupt", f"{len(data)} bytes, expected an audio file: {error}")
-    problem, detail = None, None
-    if header.truncated is not None:
-        problem, detail = "truncated", header.truncated
-    elif header.samples == 0:
-        problem, detail = "empty", "0 samples, expected at least one"
+        return (row, digest, *nothing, error.word, str(error))
     facts = (header.container, header.subtype, header.sample_rate, header.channels, header.seconds)
-    return (row, digest, *facts, problem, detail)
+    return (row, digest, *facts, header.problem, header.detail)
 
 
 def _batch(results: list[Result]) -> pa.RecordBatch:

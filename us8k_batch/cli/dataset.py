@@ -11,7 +11,7 @@ from us8k_batch.cli.base import Output, columns_option, command
 @click.argument("dataset")
 @columns_option
 def check(output: Output, *, dataset: str, columns: tuple[str, ...]) -> int:
-    """Look at every clip of DATASET: missing, corrupt, non-genuine, duplicate, leaking between folds; formats."""
+    """Look at every clip of DATASET: missing, damaged, non-genuine, duplicate, leaking between folds; formats."""
     from us8k_batch.catalog.check import check as look
     from us8k_batch.catalog.columns import read_columns
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from us8k_batch.audio import counting
 from us8k_batch.audio.opening import FileBytes, NotAudioError, describe_error, open_audio
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.clip_errors import (
     EmptyClipError,
-    NotDecodableError,
     NotFiniteError,
     TooLongError,
+    refusal,
 )
 
 _VALUES_PER_BYTE = 32
@@ -24,6 +25,8 @@ _VALUES_PER_BYTE = 32
 _FIRST_VALUES = 1 << 20
 """Decoded values that there is room for at first, whatever the size of the source."""
 _GROWTH = 8
+_LOW_RATE = 1000
+"""Hz below which a rate may be a mistake, and is told beside the length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,23 @@ def read_header(data: FileBytes, extension: str = "") -> Header:
     NotDecodableError
         If libsndfile does not know the format.
     """
-    with _open(data, extension) as file:
-        return _header(file)
+    with open_clip(data, extension) as file:
+        return header_of(file)
+
+
+def count_samples(data: FileBytes, extension: str = "") -> Header:
+    """Read a clip's header, with the samples that it decodes to in place of those that it promises.
+
+    Raises
+    ------
+    NotDecodableError
+        If libsndfile cannot read it to its end.
+    """
+    with open_clip(data, extension) as file:
+        counted = counting.count_samples(file, counting.MOST_SAMPLES)
+        if counted.error is not None:
+            raise refusal(data, counted.error)
+        return replace(header_of(file), n_samples=counted.samples)
 
 
 def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader | None = None, extension: str = "") -> Audio:
@@ -132,11 +150,19 @@ def check_length(n_samples: int, header: Header, config: FeatureConfig) -> None:
     allowed = _samples_allowed(header, config)
     if allowed is not None and n_samples > allowed:
         raise TooLongError(
-            f"{header.duration:.6g} s long; the store has room for {config.max_seconds:g} s: "
+            f"{_length(header, n_samples)}; the store has room for {config.max_seconds:g} s: "
             "extract into a new store with a larger max_seconds, or with truncate=true"
         )
     if not n_samples:
         raise EmptyClipError(f"no sample in this {header.format} file; expected at least one")
+
+
+def _length(header: Header, n_samples: int) -> str:
+    """Describe the length of a clip of which so many samples were decoded, and no more wanted."""
+    if header.n_samples >= counting.UNKNOWN:
+        return f"more than {n_samples / header.sample_rate:.6g} s long (its header does not tell its length)"
+    rate = f" ({header.n_samples} samples at {header.sample_rate} Hz)" if header.sample_rate < _LOW_RATE else ""
+    return f"{header.duration:.6g} s long{rate}"
 
 
 def check_finite(samples: NDArray[np.float32]) -> None:
@@ -233,8 +259,8 @@ def read_source(
     """
     values = _FIRST_VALUES + _VALUES_PER_BYTE * len(data)
     while True:
-        with _open(data, extension) as file:
-            header = _header(file)
+        with open_clip(data, extension) as file:
+            header = header_of(file)
             if on_header is not None:
                 on_header(header)
                 on_header = None
@@ -245,7 +271,7 @@ def read_source(
             try:
                 source = file.read(out=source)
             except soundfile.SoundFileError as error:
-                raise _not_decodable(error) from None
+                raise refusal(data, describe_error(error)) from None
         if len(source) < room or room == wanted:
             return header, source
         values *= _GROWTH
@@ -260,17 +286,14 @@ def _samples_allowed(header: Header, config: FeatureConfig) -> int | None:
     return math.floor(samples + 1e-6)  # 4.35 s at 100 Hz are 435 samples, and 4.35 * 100 < 435
 
 
-def _open(data: FileBytes, extension: str) -> soundfile.SoundFile:
+def open_clip(data: FileBytes, extension: str = "") -> soundfile.SoundFile:
+    """Open a clip; raise a `ClipError` if that fails."""
     try:
         return open_audio(data, extension)
     except NotAudioError as error:
-        raise NotDecodableError(f"libsndfile: {error}") from None
+        raise refusal(data, error) from None
 
 
-def _header(file: soundfile.SoundFile) -> Header:
+def header_of(file: soundfile.SoundFile) -> Header:
+    """Tell what the header of an opened clip says."""
     return Header(file.format, file.subtype, file.samplerate, file.channels, max(0, file.frames))
-
-
-def _not_decodable(error: Exception) -> Exception:
-    described = describe_error(error)
-    return NotDecodableError(f"libsndfile: {described}") if isinstance(described, NotAudioError) else described

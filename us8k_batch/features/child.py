@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import ClipError, Failure
 from us8k_batch.features import wire
-from us8k_batch.features.audio import Header, OnHeader, read_header
+from us8k_batch.features.audio import Header, OnHeader, count_samples, read_header
 from us8k_batch.features.engine import Engine, choose_engine, make_engine
 from us8k_batch.features.handover import Incoming
 from us8k_batch.features.wire import OUT_OF_MEMORY, Told, Wanted
@@ -107,6 +107,8 @@ class _Service:
             data = self._sources.look(self._number, length)
             if wanted is Wanted.HEADER:
                 return Told.HEADER, wire.pack_header(read_header(data, extension))
+            if wanted is Wanted.LENGTH:
+                return Told.HEADER, wire.pack_header(count_samples(data, extension))
             return Told.FEATURES, *wire.pack_features(engine(data, extension))
         except ClipError as error:
             failure = Failure(error.stage, error.error, str(error))

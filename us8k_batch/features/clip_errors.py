@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from us8k_batch.audio.kinds import explain
+from us8k_batch.audio.opening import FileBytes, NotAudioError
 from us8k_batch.errors import ClipError
 
 
@@ -10,6 +12,13 @@ class NotDecodableError(ClipError):
 
     stage = "decode"
     error = "not_decodable"
+
+
+class UnsupportedFormatError(ClipError):
+    """The file is of a known kind that libsndfile does not read, such as AAC."""
+
+    stage = "decode"
+    error = "unsupported_format"
 
 
 class EmptyClipError(ClipError):
@@ -31,3 +40,16 @@ class TooLongError(ClipError):
 
     stage = "extract"
     error = "too_long"
+
+
+def refusal(data: FileBytes, error: Exception) -> Exception:
+    """Make the clip's error of what `open_audio` or `describe_error` tells; other errors are returned as they are."""
+    if not isinstance(error, NotAudioError):
+        return error
+    word, detail = explain(data, str(error))
+    return _REFUSALS[word](detail)
+
+
+_REFUSALS: dict[str, type[ClipError]] = {
+    kind.error: kind for kind in (EmptyClipError, NotDecodableError, UnsupportedFormatError)
+}

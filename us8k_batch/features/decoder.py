@@ -193,6 +193,11 @@ class Decoder:
         clips = [ClipFile(data, extension)]
         return next(self._serve(Wanted.HEADER, Told.HEADER, wire.unpack_header, clips))
 
+    def count_samples(self, data: FileBytes, extension: str = "") -> Header | Failure:
+        """Read one clip's header, and decode the clip to tell how many samples it has."""
+        clips = [ClipFile(data, extension)]
+        return next(self._serve(Wanted.LENGTH, Told.HEADER, wire.unpack_header, clips))
+
     def close(self) -> None:
         """End the child for good; what another thread is waiting for ends with `JobError`."""
         self._closed = True

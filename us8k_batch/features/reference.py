@@ -8,7 +8,8 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from us8k_batch.audio.opening import FileBytes, open_audio
+from us8k_batch.audio import counting
+from us8k_batch.audio.opening import FileBytes
 from us8k_batch.config import FeatureConfig
 from us8k_batch.features.audio import (
     Audio,
@@ -16,21 +17,27 @@ from us8k_batch.features.audio import (
     check_finite,
     check_length,
     check_resampy,
-    read_header,
+    header_of,
+    open_clip,
     samples_wanted,
 )
-from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError
+from us8k_batch.features.clip_errors import NotDecodableError, NotFiniteError, refusal
 
 
 def decode(data: FileBytes, config: FeatureConfig, on_header: OnHeader, extension: str = "") -> Audio:
     """Load one clip in the steps of ``librosa.load``; see `us8k_batch.features.audio.decode`."""
-    header = read_header(data, extension)
-    on_header(header)
-    wanted = samples_wanted(header, config)
+    with open_clip(data, extension) as file:
+        header = header_of(file)
+        on_header(header)
+        wanted = samples_wanted(header, config)
+        # librosa makes room for all that it is asked for, and a header may promise anything.
+        there = counting.count_samples(file, counting.MOST_SAMPLES if wanted is None else wanted)
+    if there.error is not None:
+        raise refusal(data, there.error)
     # librosa.load takes int(duration * rate) samples; the half keeps that from rounding one off.
-    duration = None if wanted is None else (wanted + 0.5) / header.sample_rate
+    duration = (there.samples + 0.5) / header.sample_rate
     try:
-        with open_audio(data, extension) as file:  # what librosa.load makes of a path, before it does the rest
+        with open_clip(data, extension) as file:  # what librosa.load makes of a path, before it does the rest
             source, rate = librosa.load(file, sr=None, mono=False, duration=duration)
     except (RuntimeError, ValueError) as error:  # libsndfile's, and soundfile's about formats that cannot seek
         raise NotDecodableError(f"librosa: {getattr(error, 'error_string', error)}") from None

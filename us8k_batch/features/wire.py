@@ -19,6 +19,8 @@ class Wanted(IntEnum):
 
     FEATURES = 1
     HEADER = 2
+    LENGTH = 3
+    """Its header, with the number of samples that it decodes to."""
 
 
 class Told(IntEnum):

@@ -22,6 +22,7 @@ from us8k_batch.planning.resolve import SEEN
 from us8k_batch.planning.snapshot import make_publication
 from us8k_batch.preflight import Check
 from us8k_batch.run.interrupt import Stop, asked_to_stop
+from us8k_batch.run.measure import choose_max_seconds
 from us8k_batch.run.options import Options, Progress, Summary
 from us8k_batch.run.prepare import Prepared, find_store, guard_removal, look_again, summarise, versions
 from us8k_batch.run.record import Tally, keep_report, new_run_id, without_secrets, write_record
@@ -198,7 +199,10 @@ class _Run:
         if config.max_seconds is None:
             clips = self.found.catalog.clips
             job = self._job(new_info(config.with_max_seconds(1.0)))
-            config = config.with_max_seconds(crew.longest_clip(job, clips.filter(pc.is_null(clips["error"]))))
+            there = clips.filter(pc.is_null(clips["error"]))
+            config = config.with_max_seconds(
+                choose_max_seconds(crew, job, there, config, self.options.clips_per_shard)
+            )
         create_info(objects, new_info(config, self.options.clips_per_shard))
         self.found = replace(self.found, info=find_store(self.options, objects))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,10 +10,11 @@ from typing import Generic, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from us8k_batch.cluster.window import Cluster
-from us8k_batch.errands import any_readable, hash_clips, longest_clip
-from us8k_batch.errors import JobError, RequestError, RunInterruptedError
+from us8k_batch.errands import Measured, any_readable, count_clips, hash_clips, measure_clips
+from us8k_batch.errors import JobError, RequestError
 from us8k_batch.planning.plan import Plan
 from us8k_batch.preflight import Check, inspect_worker
 from us8k_batch.run.options import Options, Progress
@@ -89,25 +89,19 @@ class Crew:
             if problem:
                 raise RequestError(f"worker {address}: {problem}")
 
-    def longest_clip(self, job: Job, clips: pa.Table) -> float:
-        """Return the longest duration that a clip's header tells, in whole seconds, rounded up.
+    def measure(self, job: Job, clips: pa.Table) -> Measured:
+        """Measure clips by their headers, in the order of the table."""
+        parts = {task.shard: found for task, found in self._run("measure", measure_clips, self._glances(job, clips))}
+        ordered = [parts[number] for number in sorted(parts)]
+        return Measured(
+            np.concatenate([part.seconds for part in ordered] or [np.empty(0)]),
+            np.concatenate([part.sure for part in ordered] or [np.empty(0, np.bool_)]),
+        )
 
-        Raises
-        ------
-        RequestError
-            If no header can be read.
-        """
-        self.progress.tell(f"reading {len(clips)} headers for the longest clip")
-        tasks = self._glances(job, clips)
-        longest = max((found for _, found in self._run("measure", longest_clip, tasks)), default=0.0)
-        if self.stop():
-            raise RunInterruptedError("interrupted while the headers were read; nothing was written")
-        if not longest:
-            raise RequestError(
-                "no clip's header can be read, so the longest is not known; look with us8k check, "
-                "or use --set max_seconds=4"
-            )
-        return float(math.ceil(longest))
+    def count(self, job: Job, clips: pa.Table) -> NDArray[np.float64]:
+        """Decode clips to find out how long they are, in seconds; see `count_clips`."""
+        parts = {task.shard: found for task, found in self._run("count", count_clips, self._glances(job, clips))}
+        return np.concatenate([parts[number] for number in sorted(parts)] or [np.empty(0)])
 
     def hash(self, job: Job, plan: Plan) -> pa.Table:
         """Hash touched clips; return clip_id and source_sha256, empty where a clip cannot be read now."""

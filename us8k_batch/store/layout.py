@@ -191,6 +191,13 @@ def new_info(config: FeatureConfig, clips_per_shard: int | None = None) -> Store
     return StoreInfo(config, size, max(n for n in range(1, CLIPS_PER_CHUNK + 1) if size % n == 0))
 
 
+def most_seconds(config: FeatureConfig, clips_per_shard: int | None = None) -> float:
+    """Return the most whole seconds that `max_seconds` may be so that `new_info` accepts it."""
+    frames = SHARD_BYTES // (clips_per_shard or 1) // (4 * config.n_mfcc)
+    seconds = ((frames - 1) * config.hop_length - 1) // config.sample_rate
+    return float(min(max(seconds, 0), 86_400))
+
+
 def find_info(objects: Objects) -> StoreInfo | None:
     """Read ``us8k.json``, or return None where there is no store."""
     try:
