@@ -103,7 +103,7 @@ def test_a_specification_is_started_and_stopped(tmp_path: Path) -> None:
     """--cluster FILE.yaml: the class that it names is started with its arguments, and closed afterwards."""
     with connect(Where(spec=str(spec_file(tmp_path))), make_settings(), Bench) as cluster:
         assert ask(cluster, tmp_path) == {os.getpid()}
-        started = cluster._client.cluster
+        started = cluster._link.client.cluster
     assert started.status.name == "closed"
 
 

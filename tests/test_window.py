@@ -186,7 +186,7 @@ def test_a_worker_that_does_not_give_its_result_is_not_waited_for(hand: HandStar
     """A worker that hangs with a finished result: after a few seconds the task is submitted again."""
     answers: list[int] = []
     with connected(hand, shards_per_thread=1) as cluster:
-        futures = cluster._client.futures
+        futures = cluster._link.client.futures
         for _, number in cluster.run("hung", answer, iter(works(tmp_path, 2))):
             answers.append(number)
             if len(answers) == 1:
@@ -252,7 +252,7 @@ def test_a_scheduler_that_stays_away_until_dask_gives_up_is_found_again(hand: Ha
         wait_until(lambda: len(begun(tmp_path)) == 2, "two tasks")
         hand.kill_all()
         (tmp_path / "go").touch()
-        wait_until(lambda: cluster._client.status == "closed", "the client to give up")
+        wait_until(lambda: cluster._link.client.status == "closed", "the client to give up")
         hand.start_scheduler().start_workers(2)
         run.join(60)
     assert sorted(answers) == list(range(12))
