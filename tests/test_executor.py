@@ -55,6 +55,9 @@ def test_what_tasks_have_in_common_is_shipped_once(
     assert pickled == [2, 4]
 
 
+WITHOUT_PACKAGE = "import sys; sys.modules['us8k_batch'] = None"
+
+
 @pytest.fixture
 def hand(tmp_path: Path) -> Iterator[HandStarted]:
     """Start a scheduler and two workers without nannies; a dead worker is not replaced."""
@@ -97,6 +100,17 @@ def test_what_is_lost_is_submitted_again(
         lose(hand)
         (tmp_path / "go").touch()
         assert [fit.result(timeout=100) for fit in fits] == [0, 1, 2, 3]
+
+
+def test_somebody_else_s_worker_lives_and_gets_no_fits(hand: HandStarted, tmp_path: Path) -> None:
+    """A worker without our package on a shared scheduler: no message of ours ends it, and no fit fails by it."""
+    hand.start_workers(1, program=WITHOUT_PACKAGE).wait_for_workers(3)
+    lines: list[str] = []
+    with open_executor(Where(scheduler=hand.address), lines.append) as (executor, _):
+        fits = [executor.submit(answer_later, 0, Work(str(tmp_path), number)) for number in range(9)]
+        assert [fit.result(timeout=100) for fit in fits] == [*range(9)]
+        assert len([line for line in lines if "has no us8k_batch, and gets no tasks" in line]) >= 1
+    assert hand.workers[2].poll() is None
 
 
 def test_an_error_of_the_task_itself_is_the_caller_s(hand_started: HandStarted) -> None:

@@ -372,6 +372,7 @@ def test_nothing_of_ours_stays_on_a_shared_scheduler(hand: HandStarted, tmp_path
         answers += [number for _, number in works_on]
     assert sorted(answers) == list(range(60))
     assert len([line for line in lines if "has no us8k_batch, and gets no tasks" in line]) == 1
+    assert hand.workers[2].poll() is None
     hand.start_workers(1, program=WITHOUT_PACKAGE).wait_for_workers(4)
     with Client(hand.address, set_as_default=False) as client:
         kept = lambda dask_scheduler: list(dask_scheduler.worker_plugins)  # noqa: E731  # shipped by value

@@ -10,10 +10,12 @@ from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
 
 from distributed import KilledWorker
+from distributed.protocol.pickle import dumps
 
 from us8k_batch.cluster.connect import named_scheduler, reach
 from us8k_batch.cluster.link import LOST, TICK_SECONDS, Link
 from us8k_batch.cluster.where import Where
+from us8k_batch.cluster.workshop import packed, unpacked
 from us8k_batch.errors import JobError, RequestError
 from us8k_batch.settings import load_settings
 
@@ -103,11 +105,11 @@ class ClusterExecutor(Executor):
         deaths = 0
         while self._link.await_workers(cancelled):
             try:
-                task = self._start(function, arguments, more)
+                task, allowed = self._start(function, arguments, more)
             except LOST:  # the scheduler went meanwhile; whether it comes back is for the deadline to decide
                 threading.Event().wait(TICK_SECONDS)
                 continue
-            if not self._wait(task, cancelled):
+            if not self._wait(task, allowed, cancelled):
                 break
             try:
                 answer = self._link.fetch(task)
@@ -117,20 +119,22 @@ class ClusterExecutor(Executor):
                     raise self._link.died(name, deaths, "give them more memory") from error
                 continue
             except ModuleNotFoundError as error:
-                if not self._link.avoid_strangers():
+                if not self._link.avoid_strangers(allowed):
                     raise JobError(f"a worker cannot be used ({error}); install the same lock everywhere") from error
                 continue
             if answer:
                 return answer[0]
         raise CancelledError
 
-    def _start(self, function: Callable[..., Any], arguments: Any, more: dict[str, Any]) -> Any:
-        client = self._link.client
-        if arguments:
-            arguments = (self._ship(arguments[0]), *arguments[1:])
-        workers = list(self._link.workers()) if self._link.strangers else None
+    def _start(
+        self, function: Callable[..., Any], arguments: Any, more: dict[str, Any]
+    ) -> tuple[Any, list[str] | None]:
+        """Submit a task; return its future and the workers that it is restricted to."""
+        first = [self._ship(arguments[0])] if arguments else []
+        allowed = self._link.allowed()
+        call = packed(function, *arguments[1:], **more)
         # The same model and parameters may be wanted twice: a result must be of the call that asked for it.
-        return client.submit(function, *arguments, pure=False, workers=workers, **more)
+        return self._link.client.submit(unpacked(), call, *first, pure=False, workers=allowed), allowed
 
     def _ship(self, argument: Any) -> Any:
         """Return an argument as the workers have it; told apart by identity, so it is kept here too."""
@@ -138,17 +142,15 @@ class ClusterExecutor(Executor):
             kept, shipped = self._shipped
             if kept is not argument or shipped.status != "finished" or shipped.client is not self._link.client:
                 # On every worker: one that dies takes nothing along.
-                shipped = self._link.client.scatter(
-                    [argument], broadcast=True, hash=False, workers=list(self._link.workers())
-                )[0]
+                shipped = self._link.client.scatter(bytes(dumps(argument)), broadcast=True, hash=False)
                 self._shipped = argument, shipped
             return shipped
 
-    def _wait(self, task: Any, cancelled: Callable[[], bool]) -> bool:
-        """Wait for the end of a task; return false, and cancel it, if nobody wants it any more."""
+    def _wait(self, task: Any, allowed: list[str] | None, cancelled: Callable[[], bool]) -> bool:
+        """Wait until a task has ended or is lost; return false, and cancel it, if nobody wants it any more."""
         ended = threading.Event()
         task.add_done_callback(lambda _: ended.set())
-        while not task.done():
+        while not task.done() and not self._link.is_lost(allowed):
             if cancelled():
                 with contextlib.suppress(*LOST):
                     task.cancel()

@@ -118,14 +118,26 @@ class Link:
         except LOST as error:
             raise self.no_scheduler(error) from error
 
-    def avoid_strangers(self) -> bool:
-        """Look for workers that came without this package; return whether any is avoided from now on, and say so."""
+    def allowed(self) -> list[str] | None:
+        """Return the workers that tasks are restricted to; None, which the scheduler likes better, for any."""
+        return [*self.workers()] if self.strangers else None
+
+    def is_lost(self, allowed: list[str] | None) -> bool:
+        """Tell whether all workers that a task was restricted to are gone while there are others."""
+        here = self.workers() if allowed is not None else {}
+        return bool(here) and not here.keys() & {*(allowed or ())}
+
+    def avoid_strangers(self, allowed: list[str] | None) -> bool:
+        """Avoid workers that came without this package; return whether a task may have failed for one of them.
+
+        `allowed` is what the task was restricted to.
+        """
         found = self.on_each_worker(importlib.util.find_spec, PACKAGE)
         strangers = {address for address, spec in found.items() if spec is None} - self.strangers
         if strangers:
             self.strangers |= strangers
             self._tell(f"{_some(sorted(strangers))} has no {PACKAGE}, and gets no tasks: it may be somebody else's")
-        return bool(strangers)
+        return bool(self.strangers if allowed is None else self.strangers & {*allowed})
 
     async def _ask(self, workers: list[str], function: Callable[..., Any], arguments: Any) -> dict[str, Any]:
         asked = {address: asyncio.ensure_future(self._ask_one(address, function, arguments)) for address in workers}

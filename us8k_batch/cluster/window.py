@@ -16,7 +16,7 @@ from distributed import Client, KilledWorker
 
 from us8k_batch.cluster.link import ANSWER_SECONDS, LOST, TICK_SECONDS, Link
 from us8k_batch.cluster.report import performance_report
-from us8k_batch.cluster.workshop import InterruptsIgnored, MakeWorkshop, WorkerCall, close_idle
+from us8k_batch.cluster.workshop import InterruptsIgnored, MakeWorkshop, WorkerCall, close_idle, packed, unpacked
 from us8k_batch.errors import JobError, RequestError
 from us8k_batch.objects import retry
 from us8k_batch.settings import Settings
@@ -35,6 +35,8 @@ class _Task(Generic[Payload]):
     deaths: int = 0
     """Times that its worker died of it, as far as the scheduler can tell."""
     future: Any = None
+    allowed: list[str] | None = None
+    """Workers that it was given to; None means any."""
 
 
 class Cluster:
@@ -94,7 +96,9 @@ class Cluster:
         # Those of our own clusters are ended in a moment themselves.
         if not self._local and self._link.client.status == "running":
             with contextlib.suppress(Exception):
-                self._link.client.sync(self._link.client._run, close_idle, callback_timeout=ANSWER_SECONDS)
+                self._link.client.sync(
+                    self._link.client._run, close_idle, on_error="ignore", callback_timeout=ANSWER_SECONDS
+                )
         self._link.close()
 
     @property
@@ -161,17 +165,15 @@ class Cluster:
         running: dict[str, _Task[Payload]] = {}
         numbers = itertools.count()
         call = WorkerCall(self._make, function).in_task
-        strangers = self._link.strangers
 
         def submit(tasks: list[_Task[Payload]]) -> None:
             # Together, because the scheduler takes longer to accept a graph than a task.
             keys = [f"{name}-{task.number}-{task.attempt}" for task in tasks]
-            payloads = [task.payload for task in tasks]
-            futures = self._link.client.map(
-                call, payloads, key=keys, pure=False, retries=0, workers=list(self.workers()) if strangers else None
-            )
+            calls = [packed(call, task.payload) for task in tasks]
+            allowed = self._link.allowed()
+            futures = self._link.client.map(unpacked(), calls, key=keys, pure=False, retries=0, workers=allowed)
             for key, task, future in zip(keys, tasks, futures, strict=True):
-                task.future = future
+                task.future, task.allowed = future, allowed
                 running[key] = task
                 future.add_done_callback(done.put)
 
@@ -199,7 +201,7 @@ class Cluster:
                 key = done.get(timeout=TICK_SECONDS).key
             except queue.Empty:
                 # Dask tells it in a thread that it starts for this; where a limit forbids threads, nobody is told.
-                key = next((key for key, task in running.items() if task.future.done()), "")
+                key = next((key for key, task in running.items() if self._is_over(task)), "")
                 if not key and not self.workers() and not self._link.await_workers(stop):
                     return
             task = running.pop(key, None)
@@ -213,6 +215,10 @@ class Cluster:
                 submit([replace(task, attempt=task.attempt + 1)])
             else:
                 return
+
+    def _is_over(self, task: _Task[Any]) -> bool:
+        """Tell whether a task has ended, or has no worker left that may take it."""
+        return task.future.done() or self._link.is_lost(task.allowed)
 
     def _fetch(self, task: _Task[Any]) -> list[Any]:
         """Return a task's result in a list, or an empty one if it is to be submitted again.
@@ -231,7 +237,7 @@ class Cluster:
                 remedy = "give them more memory or use smaller shards"
                 raise self._link.died(key, task.deaths, remedy) from error
         except ModuleNotFoundError as error:
-            if not self._link.avoid_strangers():
+            if not self._link.avoid_strangers(task.allowed):
                 raise JobError(f"{key}: {type(error).__name__}: {error}") from error
         except Exception as error:
             raise JobError(f"{key}: {type(error).__name__}: {error}") from error
