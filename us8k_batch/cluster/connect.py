@@ -16,7 +16,7 @@ from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster, Security
 
 from us8k_batch.cluster.client import open_client
-from us8k_batch.cluster.local import start_local
+from us8k_batch.cluster.local_cluster import start_local
 from us8k_batch.cluster.spec import STARTED, read_spec, started
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster

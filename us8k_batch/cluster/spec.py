@@ -16,7 +16,7 @@ import yaml
 from distributed import LocalCluster
 from distributed.comm.addressing import parse_host_port
 
-from us8k_batch.cluster.local import interrupts_ignored, why_not_started
+from us8k_batch.cluster.local_cluster import interrupts_ignored, why_not_started
 from us8k_batch.errors import RequestError
 
 STARTED = {

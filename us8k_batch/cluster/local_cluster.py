@@ -51,8 +51,9 @@ def start_local(settings: Settings) -> LocalCluster:
             f'script as a file (with `if __name__ == "__main__":`), or {_INSTEAD}'
         )
     host, _, port = settings.dashboard.rpartition(":")
-    # Dask says of a cluster that did not start that it was closed; the first cause is said below.
-    logging.getLogger("distributed.deploy").setLevel(logging.ERROR)
+    # Dask says of a cluster that did not start that it was closed, with tracebacks; the first cause is said below.
+    for name in ("distributed.deploy", "distributed.nanny"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with interrupts_ignored():
             return LocalCluster(
