@@ -85,6 +85,7 @@ class Cluster:
                         f"worker {address} cannot be used ({type(answer).__name__}: {answer}); install the same lock "
                         "everywhere"
                     ) from answer
+            self._hear_of_storage()
         except BaseException as error:
             self._link.close()
             if isinstance(error, LOST):
@@ -93,8 +94,10 @@ class Cluster:
 
     def close(self) -> None:
         """End what workers keep for the next task, and disconnect."""
-        # Those of our own clusters are ended in a moment themselves.
+        # Those of our own clusters are ended in a moment themselves. Dask's plugin for its logs stays if it is let.
         if not self._local and self._link.client.status == "running":
+            with contextlib.suppress(Exception):
+                self._link.client.unforward_logging(retry.logger.name)
             with contextlib.suppress(Exception):
                 self._link.client.sync(
                     self._link.client._run, close_idle, on_error="ignore", callback_timeout=ANSWER_SECONDS
@@ -212,9 +215,15 @@ class Cluster:
                 yield task.payload, answer[0]
                 fill()
             elif self._link.await_workers(stop):
+                with contextlib.suppress(*LOST):
+                    self._hear_of_storage()
                 submit([replace(task, attempt=task.attempt + 1)])
             else:
                 return
+
+    def _hear_of_storage(self) -> None:
+        """Have what workers wait for said where the run is watched; a scheduler that was started anew forgot it."""
+        self._link.client.forward_logging(retry.logger.name)
 
     def _is_over(self, task: _Task[Any]) -> bool:
         """Tell whether a task has ended, or has no worker left that may take it."""
