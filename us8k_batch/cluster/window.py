@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -215,15 +216,17 @@ class Cluster:
                 yield task.payload, answer[0]
                 fill()
             elif self._link.await_workers(stop):
-                with contextlib.suppress(*LOST):
-                    self._hear_of_storage()
+                with contextlib.suppress(RuntimeError):  # no more threads are allowed
+                    # Every worker has to answer, and one that was stopped never does.
+                    threading.Thread(target=self._hear_of_storage, daemon=True).start()
                 submit([replace(task, attempt=task.attempt + 1)])
             else:
                 return
 
     def _hear_of_storage(self) -> None:
         """Have what workers wait for said where the run is watched; a scheduler that was started anew forgot it."""
-        self._link.client.forward_logging(retry.logger.name)
+        with contextlib.suppress(*LOST):
+            self._link.client.forward_logging(retry.logger.name)
 
     def _is_over(self, task: _Task[Any]) -> bool:
         """Tell whether a task has ended, or has no worker left that may take it."""
