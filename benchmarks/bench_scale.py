@@ -103,6 +103,9 @@ class Empty:
     def __init__(self, step_aside: Callable[[], None], _on_compiling: Callable[[float], object]) -> None:
         self.step_aside = step_aside
 
+    def close_idle(self) -> None:
+        """Nothing to give back."""
+
     def close(self) -> None:
         """Give nothing back."""
 

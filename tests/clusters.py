@@ -90,12 +90,16 @@ class HandStarted:
         )
         return self
 
-    def start_workers(self, n: int = 2, *, program: str | None = None) -> Self:
-        """Start workers; `program` is Python that runs in the worker's process before it is a worker."""
+    def start_workers(self, n: int = 2, *, program: str | None = None, memory: str = "auto") -> Self:
+        """Start workers; `program` is Python that runs in the worker's process before it is a worker.
+
+        One that takes more than 80 % of `memory` is paused by Dask.
+        """
         options = ("--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard", "--local-directory", str(self.folder))
         nanny = "--nanny" if self.nanny else "--no-nanny"
         for _ in range(n):
-            self.workers.append(self._start("worker", self.address, nanny, *options, program=program))
+            limit = ("--memory-limit", memory)
+            self.workers.append(self._start("worker", self.address, nanny, *limit, *options, program=program))
         return self
 
     def wait_for_workers(self, n: int = 2) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import queue
 import subprocess
@@ -104,8 +105,17 @@ def test_a_specification_is_started_and_stopped(tmp_path: Path) -> None:
     """--cluster FILE.yaml: the class that it names is started with its arguments, and closed afterwards."""
     with connect(Where(spec=str(spec_file(tmp_path))), make_settings(), Bench) as cluster:
         assert ask(cluster, tmp_path) == {os.getpid()}
-        started = cluster._client.cluster
+        started = cluster._link.client.cluster
     assert started.status.name == "closed"
+
+
+def test_a_daemonic_process_may_have_workers_that_are_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is recommended where no local cluster can be started."""
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with connect(Where(spec=str(spec_file(tmp_path))), make_settings(), Bench) as cluster:
+        assert ask(cluster, tmp_path) == {os.getpid()}
 
 
 @pytest.mark.parametrize("pays", [{"scale": 1}, {"adapt": {"minimum": 1}}, {"adapt": {"maximum": 1}}], ids=str)

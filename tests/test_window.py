@@ -7,14 +7,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dask.config
 import pytest
 from clusters import HandStarted, make_settings, wait_until
+from distributed import Client, Future
 from window_tasks import Bench, Work, answer, answer_aside, complain, die, wait_for_storage
 
+from us8k_batch.cluster import link
 from us8k_batch.cluster.connect import connect
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster
@@ -31,9 +33,11 @@ def hand(tmp_path: Path) -> Iterator[HandStarted]:
 
 
 @contextlib.contextmanager
-def connected(hand: HandStarted, **settings: object) -> Iterator[Cluster]:
+def connected(
+    hand: HandStarted, tell: Callable[[str], object] = lambda _: None, **settings: object
+) -> Iterator[Cluster]:
     """Connect, and wait for both workers."""
-    with connect(Where(scheduler=hand.address), make_settings(**settings), Bench) as cluster:
+    with connect(Where(scheduler=hand.address), make_settings(**settings), Bench, tell) as cluster:
         wait_until(lambda: len(cluster.workers()) == len(hand.workers), "the workers")
         yield cluster
 
@@ -186,7 +190,7 @@ def test_a_worker_that_does_not_give_its_result_is_not_waited_for(hand: HandStar
     """A worker that hangs with a finished result: after a few seconds the task is submitted again."""
     answers: list[int] = []
     with connected(hand, shards_per_thread=1) as cluster:
-        futures = cluster._client.futures
+        futures = cluster._link.client.futures
         for _, number in cluster.run("hung", answer, iter(works(tmp_path, 2))):
             answers.append(number)
             if len(answers) == 1:
@@ -252,7 +256,7 @@ def test_a_scheduler_that_stays_away_until_dask_gives_up_is_found_again(hand: Ha
         wait_until(lambda: len(begun(tmp_path)) == 2, "two tasks")
         hand.kill_all()
         (tmp_path / "go").touch()
-        wait_until(lambda: cluster._client.status == "closed", "the client to give up")
+        wait_until(lambda: cluster._link.client.status == "closed", "the client to give up")
         hand.start_scheduler().start_workers(2)
         run.join(60)
     assert sorted(answers) == list(range(12))
@@ -310,5 +314,102 @@ def test_a_worker_without_the_package_is_refused(tmp_path: Path) -> None:
     """A worker in an environment without us8k_batch is a bad request, told with what to do."""
     with HandStarted(folder=tmp_path / "dask") as hand:
         hand.start_scheduler().start_workers(1, program=WITHOUT_PACKAGE).wait_for_workers(1)
-        with pytest.raises(RequestError, match=r"us8k_batch.*install the same lock"), connected(hand):
+        with (
+            pytest.raises(RequestError, match=r"worker tcp://.*us8k_batch.*install the same lock"),
+            connected(hand),
+        ):
             pass
+
+
+@pytest.fixture
+def paused(tmp_path: Path) -> Iterator[HandStarted]:
+    """Start a scheduler and a worker that Dask pauses: it is larger than its memory limit."""
+    with HandStarted(folder=tmp_path / "dask") as hand:
+        hand.start_scheduler().start_workers(1, memory="50MB").wait_for_workers(1)
+        with Client(hand.address, set_as_default=False) as client:
+            status = lambda dask_worker: dask_worker.status.name  # noqa: E731  # shipped by value
+            wait_until(lambda: set(client.run(status).values()) == {"paused"}, "the worker to be paused")
+        yield hand
+
+
+def test_workers_that_are_all_paused_count_as_none_and_it_is_said(paused: HandStarted, tmp_path: Path) -> None:
+    """They take no task: the run says so while it waits, and ends by the deadline with what to do."""
+    lines: list[str] = []
+    with connect(Where(scheduler=paused.address), make_settings(worker_deadline=1), Bench, lines.append) as cluster:
+        with pytest.raises(JobError, match=r"no worker for 1 s .*paused worker tcp://.*--memory-limit"):
+            cluster.wait_for_workers()
+        assert ["memory is nearly full" in line for line in lines] == [True]
+        with pytest.raises(JobError, match="no worker for 1 s that takes tasks"):
+            list(cluster.run("paused", answer, iter(works(tmp_path, 4))))
+    assert not begun(tmp_path)
+
+
+def test_a_stop_does_not_wait_for_workers_that_are_paused(paused: HandStarted, tmp_path: Path) -> None:
+    """Asked to stop, the run ends at once; and when another worker comes, it is the one that works."""
+    with connect(Where(scheduler=paused.address), make_settings(worker_deadline=300), Bench) as cluster:
+        asked = threading.Event()
+        threading.Timer(0.2, asked.set).start()
+        started = time.monotonic()
+        assert not list(cluster.run("stop", answer, iter(works(tmp_path, 4)), stop=asked.is_set))
+        assert time.monotonic() - started < 60
+        paused.start_workers(1)
+        cluster.wait_for_workers()
+        assert sorted(number for _, number in cluster.run("go", answer, iter(works(tmp_path, 4)))) == [0, 1, 2, 3]
+    assert {path.suffix for path in tmp_path.glob("?.*")} == {f".{paused.workers[1].pid}"}
+
+
+def test_nothing_of_ours_stays_on_a_shared_scheduler(hand: HandStarted, tmp_path: Path) -> None:
+    """During a run and after it, a worker without our package can start; it gets none of our tasks, and that is said.
+
+    What the workers kept for us is given back at the end.
+    """
+    lines: list[str] = []
+    with connected(hand, lines.append) as cluster:
+        works_on = cluster.run("shared", answer, iter(works(tmp_path, 60)))
+        answers = [next(works_on)[1]]
+        hand.start_workers(1, program=WITHOUT_PACKAGE)
+        wait_until(lambda: len(cluster.workers()) == 3, "somebody else's worker")
+        answers += [number for _, number in works_on]
+    assert sorted(answers) == list(range(60))
+    assert len([line for line in lines if "has no us8k_batch, and gets no tasks" in line]) == 1
+    assert hand.workers[2].poll() is None
+    hand.start_workers(1, program=WITHOUT_PACKAGE).wait_for_workers(4)
+    with Client(hand.address, set_as_default=False) as client:
+        kept = lambda dask_scheduler: list(dask_scheduler.worker_plugins)  # noqa: E731  # shipped by value
+        assert [name for name in client.run_on_scheduler(kept) if "us8k" in name] == []
+
+
+def test_a_worker_that_does_not_answer_is_named(hand: HandStarted) -> None:
+    """One that was stopped, or waits for a disk: the run ends by the deadline instead of waiting for ever."""
+    hand.wait_for_workers(2)
+    hand.workers[0].send_signal(signal.SIGSTOP)
+    with (
+        pytest.raises(JobError, match=r"worker tcp://\S+ does not answer for 1 s; is its host"),
+        connected(hand, worker_deadline=1),
+    ):
+        pass
+
+
+def test_what_is_waited_for_is_said_before_the_deadline(hand: HandStarted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line names the worker; one that answers after all is used."""
+    monkeypatch.setattr(link, "SILENT_SECONDS", 0.5)
+    hand.wait_for_workers(2)
+    hand.workers[0].send_signal(signal.SIGSTOP)
+    lines: list[str] = []
+
+    def wake(line: str) -> None:
+        lines.append(line)
+        hand.workers[0].send_signal(signal.SIGCONT)
+
+    with connected(hand, wake) as cluster:
+        assert len(cluster.workers()) == 2
+    assert [line.startswith("waiting for worker tcp://") for line in lines] == [True]
+
+
+def test_a_task_is_answered_though_no_thread_could_tell(
+    hand: HandStarted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a limit forbids threads, Dask's client tells nobody that a task has ended; it is looked at."""
+    with connected(hand) as cluster:
+        monkeypatch.setattr(Future, "add_done_callback", lambda *_: None)
+        assert sorted(n for _, n in cluster.run("untold", answer, iter(works(tmp_path, 3)))) == [0, 1, 2]

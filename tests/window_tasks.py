@@ -19,6 +19,9 @@ class Bench:
         self.step_aside = step_aside
         self.on_compiling = on_compiling
 
+    def close_idle(self) -> None:
+        """Nothing to give back."""
+
     def close(self) -> None:
         """Nothing to give back."""
 
@@ -79,3 +82,13 @@ def wait_for_storage(bench: Bench, work: Work) -> int:
     """Say what a storage that does not answer is asked for."""
     retry.logger.warning("clip %d: no answer; asking again", work.number)
     return work.number
+
+
+def answer_later(_: object, work: Work) -> int:
+    """Answer without a workshop, as a fit of a search does, when the file is there."""
+    return answer(Bench(lambda: None), work)
+
+
+def fail_with_os_error(_: object) -> None:
+    """Fail as a lost connection would look, by a fault of the task's own."""
+    raise OSError("no such parameter")

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from us8k_batch.cli.limits import MESSAGE, at_limit
 from us8k_batch.errors import Us8kError
 
 
@@ -81,12 +82,19 @@ def _run(name: str, function: Callable[..., int], output: Output, options: dict[
         status, message = error.exit_status, str(error)
     except KeyboardInterrupt:
         status, message = 130, "interrupted; what is committed stays, the same command resumes"
+        if at_limit():  # OpenBLAS raises SIGINT where it cannot start its threads
+            status, message = 1, MESSAGE
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         status, message = 1, str(error)
+    except Exception as error:
+        # Every library has another error for it; Python has one for memory.
+        if not (isinstance(error, MemoryError) or at_limit()):
+            raise
+        status, message = 1, MESSAGE
     click.echo(f"us8k {name}: {message}", err=True)
     if output.as_json:
         click.echo(json.dumps({"error": message, "exit_status": status}))

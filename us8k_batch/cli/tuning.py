@@ -76,7 +76,7 @@ def tune(
         from us8k_batch.cluster.executor import open_executor
         from us8k_batch.cluster.where import Where
 
-        cluster = open_executor(Where(scheduler=scheduler, scheduler_file=scheduler_file))
+        cluster = open_executor(Where(scheduler=scheduler, scheduler_file=scheduler_file), output.say)
     with cluster as (executor, threads):
         options = TuneOptions(parameters=parameters, jobs=jobs or threads, **given)
         tuned = run(options, TerminalLearning(output), executor)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster, Security
 
 from us8k_batch.cluster.client import open_client
-from us8k_batch.cluster.spec import STARTED, interrupts_ignored, read_spec, started
+from us8k_batch.cluster.local_cluster import start_local
+from us8k_batch.cluster.spec import STARTED, read_spec, started
 from us8k_batch.cluster.where import Where
 from us8k_batch.cluster.window import Cluster
 from us8k_batch.cluster.workshop import MakeWorkshop, OnCompiling
@@ -30,9 +30,10 @@ def connect(
     where: Where,
     settings: Settings,
     make: MakeWorkshop,
+    tell: Callable[[str], None] = lambda _: None,
     on_compiling: OnCompiling = lambda _seconds, _machine: None,
 ) -> Iterator[Cluster]:
-    """Find or start the cluster, and give every worker a workshop; stop it afterwards if it was started.
+    """Find or start the cluster; stop it afterwards if it was started. `tell` is told what is waited for.
 
     Raises
     ------
@@ -52,10 +53,10 @@ def connect(
             target = stack.enter_context(started(read_spec(where.spec)))
         else:
             stack.enter_context(dask.config.set(STARTED))
-            target = stack.enter_context(_local(settings))
+            target = stack.enter_context(start_local(settings))
         client = reach(target, address or where.spec or "a local cluster")
         local = isinstance(target, LocalCluster)
-        yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local, on_compiling)))
+        yield stack.enter_context(contextlib.closing(Cluster(client, settings, make, local, tell, on_compiling)))
 
 
 def named_scheduler(where: Where) -> str | None:
@@ -125,24 +126,3 @@ def _read_address(file: str) -> str:
                     f"--scheduler-file {file}"
                 ) from error
         pause.wait(0.1)
-
-
-def _local(settings: Settings) -> LocalCluster:
-    host, _, port = settings.dashboard.rpartition(":")
-    with interrupts_ignored():
-        return LocalCluster(
-            n_workers=settings.workers,
-            threads_per_worker=1,
-            processes=True,
-            # A worker whose heartbeat meets the end of the run would tell it as an error, with a traceback.
-            silence_logs=logging.CRITICAL,
-            host="127.0.0.1",
-            dashboard_address=f"{host or '127.0.0.1'}:{port if _is_free(host, port) else 0}",
-        )
-
-
-def _is_free(host: str, port: str) -> bool:
-    with contextlib.suppress(OSError, ValueError), socket.socket() as probe:
-        probe.bind((host or "127.0.0.1", int(port)))
-        return True
-    return False

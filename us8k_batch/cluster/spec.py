@@ -6,8 +6,6 @@ import contextlib
 import importlib
 import ipaddress
 import logging
-import signal
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import yaml
 from distributed import LocalCluster
 from distributed.comm.addressing import parse_host_port
 
+from us8k_batch.cluster.local_cluster import interrupts_ignored, why_not_started
 from us8k_batch.errors import RequestError
 
 STARTED = {
@@ -32,6 +31,10 @@ STARTED = {
     # Fifty looks a second for a loop that hangs, and a hundred at what a thread does, took 3 % of each processor.
     "distributed.admin.tick.interval": "500ms",
     "distributed.worker.profile.interval": "1s",
+    # Results are a hundred bytes: there is nothing to spill, and a paused worker would wait for memory for ever.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
 }
 """Dask's settings for the clusters that we start."""
 EXPECTED = "expected a cluster specification with module, class, args, kwargs, config, scale or adapt"
@@ -117,22 +120,9 @@ def started(spec: Spec) -> Iterator[Any]:
         except Exception as error:  # whatever its class raises: a missing package, a wrong argument, a host away
             logging.getLogger(__name__).debug("%s", spec.file, exc_info=True)
             raise RequestError(
-                f"{spec.file}: {spec.name} cannot be started ({_first_line(error)}); {EXPECTED}"
+                f"{spec.file}: {spec.name} cannot be started ({why_not_started(error)}); {EXPECTED}"
             ) from error
         yield cluster
-
-
-@contextlib.contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Start children that ignore Ctrl-C, which a terminal sends to them too."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _settings(spec: Spec, maker: Any) -> dict[str, Any]:
@@ -166,10 +156,3 @@ def _is_loopback(address: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(parse_host_port(address.partition("://")[2])[0]).is_loopback
     return False
-
-
-def _first_line(error: Exception) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    return f"{type(cause).__name__}: {cause}".splitlines()[0]

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from distributed import Client, KilledWorker
 
-from us8k_batch.cluster.client import open_client
+from us8k_batch.cluster.link import ANSWER_SECONDS, LOST, TICK_SECONDS, Link
 from us8k_batch.cluster.report import performance_report
 from us8k_batch.cluster.workshop import (
+    InterruptsIgnored,
     MakeWorkshop,
     OnCompiling,
-    WorkshopMissingError,
-    WorkshopPlugin,
-    call_in_loop,
-    call_on_worker,
+    WorkerCall,
+    close_idle,
     heed_compiling,
+    packed,
+    unpacked,
 )
 from us8k_batch.errors import JobError, RequestError
 from us8k_batch.objects import retry
@@ -34,12 +33,6 @@ from us8k_batch.settings import Settings
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
-
-TICK_SECONDS = 0.5
-ANSWER_SECONDS = 5.0
-"""How long the scheduler may take to answer; if it lost its connections, Dask would wait for half a minute."""
-LOST = (CancelledError, OSError, RuntimeError, ValueError, AttributeError)
-"""What a client raises whose scheduler is gone, in whatever state that left it; TimeoutError is an OSError."""
 
 
 @dataclass(slots=True)
@@ -52,64 +45,91 @@ class _Task(Generic[Payload]):
     deaths: int = 0
     """Times that its worker died of it, as far as the scheduler can tell."""
     future: Any = None
+    allowed: list[str] | None = None
+    """Workers that it was given to; None means any."""
 
 
 class Cluster:
     """A connection to a cluster whose workers have a workshop."""
 
     def __init__(
-        self, client: Client, settings: Settings, make: MakeWorkshop, local: bool, on_compiling: OnCompiling
+        self,
+        client: Client,
+        settings: Settings,
+        make: MakeWorkshop,
+        local: bool,
+        tell: Callable[[str], None] = lambda _: None,
+        on_compiling: OnCompiling = lambda _seconds, _machine: None,
     ) -> None:
-        """Give every worker a workshop.
+        """Make sure that every worker can have a workshop.
+
+        Parameters
+        ----------
+        client : distributed.Client
+            Connected.
+        settings : Settings
+            Deadlines, attempts and the window.
+        make : callable
+            Makes a worker's workshop.
+        local : bool
+            Whether the workers are ours alone, on this machine.
+        tell : callable
+            Told what is waited for.
+        on_compiling : callable
+            Told that kernels are compiled.
 
         Raises
         ------
         RequestError
             If a worker cannot make it.
         """
-        self._client = client
-        self._address = client.scheduler.address
+        self._link = Link(client, settings, tell)
         self._settings = settings
-        self._plugin = (make, not local)
+        self._make = make
+        self._local = local
         self._on_compiling = on_compiling
         try:
-            self._equip()
-        except (CancelledError, OSError) as error:
-            self.close()
-            raise self._no_scheduler(error) from error
-        except Exception as error:  # whatever a worker's imports raise
-            self.close()
-            raise RequestError(
-                f"a worker cannot be used ({type(error).__name__}: {error}); install the same lock everywhere"
-            ) from error
+            if local:
+                client.register_plugin(InterruptsIgnored())
+            for address, answer in self.on_each_worker(_is_there, None).items():
+                if isinstance(answer, JobError):
+                    raise JobError(f"worker {address} {answer}") from answer
+                if isinstance(answer, Exception) and not isinstance(answer, OSError):  # it died meanwhile
+                    raise RequestError(
+                        f"worker {address} cannot be used ({type(answer).__name__}: {answer}); install the same lock "
+                        "everywhere"
+                    ) from answer
+            self._hear_of_waits()
+        except BaseException as error:
+            self._link.close()
+            if isinstance(error, LOST):
+                raise self._link.no_scheduler(error) from error
+            raise
 
     def close(self) -> None:
-        """Disconnect."""
-        # Dask tells, as an error and with a traceback, that it gives up looking for a scheduler that was lost.
-        dask = logging.getLogger("distributed.client")
-        level = dask.level
-        dask.setLevel(logging.CRITICAL)
-        try:
-            with contextlib.suppress(*LOST):
-                self._client.close(ANSWER_SECONDS)
-        finally:
-            dask.setLevel(level)
+        """End what workers keep for the next task, and disconnect."""
+        # Those of our own clusters are ended in a moment themselves. Dask's plugin for its logs stays if it is let.
+        if not self._local and self._link.client.status == "running":
+            with contextlib.suppress(Exception):
+                self._link.client.unforward_logging(retry.logger.name)
+            with contextlib.suppress(Exception):
+                self._link.client.sync(
+                    self._link.client._run, close_idle, on_error="ignore", callback_timeout=ANSWER_SECONDS
+                )
+        self._link.close()
 
     @property
     def dashboard_link(self) -> str:
         """URL of the dashboard."""
-        return str(self._client.dashboard_link)
+        return str(self._link.client.dashboard_link)
 
     def performance_report(self, file: str | None) -> AbstractContextManager[None]:
         """Write Dask's performance report of the block to a file; see `report.performance_report`."""
-        return performance_report(lambda: self._client, file)
+        return performance_report(lambda: self._link.client, file)
 
     def workers(self) -> dict[str, int]:
-        """Return the number of threads of every worker, by address; empty while there is no scheduler."""
-        try:
-            return dict(self._client.nthreads(callback_timeout=ANSWER_SECONDS))
-        except LOST:
-            return {}
+        """Return the number of threads of every worker that takes our tasks, by address; see `Link.workers`."""
+        return self._link.workers()
 
     def wait_for_workers(self) -> None:
         """Wait for the first worker.
@@ -120,16 +140,13 @@ class Cluster:
             If none comes before the deadline.
         """
         # An adaptive cluster starts workers only when there is something to do.
-        bell = self._client.submit(int, pure=False)
-        self._await_workers(lambda: False)
+        bell = self._link.client.submit(int, pure=False)
+        self._link.await_workers(lambda: False)
         bell.release()
 
     def on_each_worker(self, function: Callable[[Any, Any], Result], payload: Any) -> dict[str, Result | Exception]:
-        """Call ``function(workshop, payload)`` once on every worker; an error is returned in place of a result."""
-        try:
-            return dict(self._client.run(call_in_loop, function, payload, on_error="return"))
-        except LOST as error:
-            raise self._no_scheduler(error) from error
+        """Call ``function(workshop, payload)`` once on every worker; see `Link.on_each_worker`."""
+        return self._link.on_each_worker(WorkerCall(self._make, function).beside_tasks, payload)
 
     def run(
         self,
@@ -164,16 +181,16 @@ class Cluster:
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         running: dict[str, _Task[Payload]] = {}
         numbers = itertools.count()
+        call = WorkerCall(self._make, function).in_task
 
         def submit(tasks: list[_Task[Payload]]) -> None:
             # Together, because the scheduler takes longer to accept a graph than a task.
             keys = [f"{name}-{task.number}-{task.attempt}" for task in tasks]
-            payloads = [task.payload for task in tasks]
-            futures = self._client.map(
-                call_on_worker, [function] * len(keys), payloads, key=keys, pure=False, retries=0
-            )
+            calls = [packed(call, task.payload) for task in tasks]
+            allowed = self._link.allowed()
+            futures = self._link.client.map(unpacked(), calls, key=keys, pure=False, retries=0, workers=allowed)
             for key, task, future in zip(keys, tasks, futures, strict=True):
-                task.future = future
+                task.future, task.allowed = future, allowed
                 running[key] = task
                 future.add_done_callback(done.put)
 
@@ -200,39 +217,37 @@ class Cluster:
             try:
                 key = done.get(timeout=TICK_SECONDS).key
             except queue.Empty:
-                if not self.workers() and not self._await_workers(stop):
+                # Dask tells it in a thread that it starts for this; where a limit forbids threads, nobody is told.
+                key = next((key for key, task in running.items() if self._is_over(task)), "")
+                if not key and not self.workers() and not self._link.await_workers(stop):
                     return
+            task = running.pop(key, None)
+            if task is None:
                 continue
-            task = running.pop(key)
             answer = self._fetch(task)
             if answer:
                 yield task.payload, answer[0]
                 fill()
-            elif self._await_workers(stop):
+            elif self._link.await_workers(stop):
+                with contextlib.suppress(RuntimeError):  # no more threads are allowed
+                    # Every worker has to answer, and one that was stopped never does.
+                    threading.Thread(target=self._hear_of_waits, daemon=True).start()
                 submit([replace(task, attempt=task.attempt + 1)])
             else:
                 return
 
-    def _fetch(self, task: _Task[Any]) -> list[Any]:
-        """Return a task's result in a list, or an empty one if it is to be submitted again."""
-        future = task.future
-        try:
-            if future.status == "finished":
-                result = future.result(timeout=ANSWER_SECONDS)
-                future.release()
-                return [result]
-            if future.status == "error":
-                self._judge(task, future.exception(timeout=ANSWER_SECONDS))
-        except JobError:
-            raise
-        except (CancelledError, OSError):
-            pass  # the result lay on a worker that is gone, or the scheduler is gone
-        except Exception as error:  # it lay on a worker that is gone, and computing it again failed
-            self._judge(task, error)
-        return []
+    def _hear_of_waits(self) -> None:
+        """Have what workers wait for said where the run is watched; a scheduler that was started anew forgot it."""
+        with contextlib.suppress(*LOST):
+            heed_compiling(self._link.client, self._on_compiling)
+            self._link.client.forward_logging(retry.logger.name)
 
-    def _judge(self, task: _Task[Any], error: BaseException) -> None:
-        """Return if a task that failed may be submitted again.
+    def _is_over(self, task: _Task[Any]) -> bool:
+        """Tell whether a task has ended, or has no worker left that may take it."""
+        return task.future.done() or self._link.is_lost(task.allowed)
+
+    def _fetch(self, task: _Task[Any]) -> list[Any]:
+        """Return a task's result in a list, or an empty one if it is to be submitted again.
 
         Raises
         ------
@@ -240,48 +255,20 @@ class Cluster:
             If it should not be.
         """
         key = task.future.key
-        if isinstance(error, KilledWorker):
+        try:
+            return self._link.fetch(task.future)
+        except KilledWorker as error:
             task.deaths += 1
             if task.deaths >= self._settings.attempts:
-                raise JobError(
-                    f"{key}: its worker died {task.deaths} times (out of memory?); look at the workers' logs, "
-                    "give them more memory or use smaller shards, and run the same command again"
-                ) from error
-        elif not isinstance(error, WorkshopMissingError):
+                remedy = "give them more memory or use smaller shards"
+                raise self._link.died(key, task.deaths, remedy) from error
+        except ModuleNotFoundError as error:
+            if not self._link.avoid_strangers(task.allowed):
+                raise JobError(f"{key}: {type(error).__name__}: {error}") from error
+        except Exception as error:
             raise JobError(f"{key}: {type(error).__name__}: {error}") from error
+        return []
 
-    def _await_workers(self, stop: Callable[[], bool]) -> bool:
-        """Wait until there are workers, and equip them; return false if the run is asked to stop before."""
-        deadline = time.monotonic() + self._settings.worker_deadline
-        pause = threading.Event()
-        while True:
-            if self.workers():
-                # A scheduler that was started anew knows nothing of the workshop; another one does nothing.
-                with contextlib.suppress(*LOST):
-                    self._equip()
-                    return True
-            if stop():
-                return False
-            if time.monotonic() > deadline:
-                raise self._no_workers()
-            if self._client.status == "closed":
-                with contextlib.suppress(*LOST):
-                    self._client = open_client(self._address, timeout=ANSWER_SECONDS)
-            pause.wait(TICK_SECONDS)
 
-    def _equip(self) -> None:
-        heed_compiling(self._client, self._on_compiling)
-        self._client.register_plugin(WorkshopPlugin(*self._plugin))
-        # What workers wait for is said where the run is watched.
-        self._client.forward_logging(retry.logger.name)
-
-    def _no_scheduler(self, error: BaseException) -> JobError:
-        return JobError(
-            f"{self._address}: the scheduler does not answer any more ({error}); run the same command again"
-        )
-
-    def _no_workers(self) -> JobError:
-        return JobError(
-            f"no worker for {self._settings.worker_deadline:g} s; what is committed stays: start workers "
-            "(and the scheduler), then run the same command again"
-        )
+def _is_there(workshop: Any, payload: Any) -> None:
+    """Show that a worker can have a workshop."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from distributed import Client, WorkerPlugin, get_worker, secede
-
-from us8k_batch.errors import JobError
+from distributed.protocol.pickle import dumps
 
 PLUGIN = "us8k-workshop"
 
 
 class Workshop(Protocol):
     """What a worker keeps between tasks."""
+
+    def close_idle(self) -> None:
+        """Give back what no task is using."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -32,23 +36,73 @@ _COMPILING = "us8k-compiling"
 """Topic of the scheduler's events."""
 
 
-class WorkshopPlugin(WorkerPlugin):  # type: ignore[misc]
-    """Gives every worker a workshop, which tasks find by name."""
+@dataclass(frozen=True, slots=True)
+class WorkerCall:
+    """A function for the workers of a run; it makes the workshop of a worker that has none yet.
 
-    name = PLUGIN
-    idempotent = True  # a second run on the same workers uses the same workshop
+    Nothing is registered with the scheduler, which may be a shared one: it would hand a plugin of ours to every
+    worker that starts, and one without this package could not start any more.
+    """
 
-    def __init__(self, make: MakeWorkshop, interruptible: bool) -> None:
-        self._make = make
-        self._interruptible = interruptible
+    make: MakeWorkshop
+    function: Callable[[Any, Any], Any]
 
-    def setup(self, worker: Any) -> None:
-        """Make the workshop; keep a local worker from dying of the Ctrl-C that is meant for the run."""
-        self.workshop = self._make(secede, partial(_announce, worker))
-        if not self._interruptible and threading.current_thread() is threading.main_thread():
+    def in_task(self, payload: Any) -> Any:
+        """Call ``function(workshop, payload)`` in a task."""
+        return self.function(_workshop(get_worker(), self.make), payload)
+
+    async def beside_tasks(self, payload: Any, dask_worker: Any) -> Any:
+        """Call it outside any task, in a thread of its own: a mount that hangs does not stop the worker's loop."""
+        return await asyncio.to_thread(self.function, _workshop(dask_worker, self.make), payload)
+
+
+def unpacked() -> Callable[..., Any]:
+    """Return what runs a packed call in a task, after one argument that was packed by itself, if there is one.
+
+    A worker without this package would end, with its connection, on a message that holds a name of ours; on bytes its
+    task fails. So this function travels as it is, and not by its name.
+    """
+
+    def call(data: bytes, *first: bytes) -> Any:
+        import pickle
+
+        function, arguments, more = pickle.loads(data)  # noqa: S301  # the scheduler's clients may run anything
+        return function(*(pickle.loads(one) for one in first), *arguments, **more)  # noqa: S301
+
+    return call
+
+
+def packed(function: Callable[..., Any], *arguments: Any, **more: Any) -> bytes:
+    """Pack a call for `unpacked`."""
+    return bytes(dumps((function, arguments, more)))
+
+
+def close_idle(dask_worker: Any) -> None:
+    """Have a worker give back what no task is using, of this run or of another one."""
+    kept = dask_worker.plugins.get(PLUGIN)
+    if kept is not None:
+        kept.workshop.close_idle()
+
+
+class InterruptsIgnored(WorkerPlugin):  # type: ignore[misc]
+    """Keeps the workers of a cluster of our own from dying of the Ctrl-C that is meant for the run."""
+
+    name = "us8k-interrupts"
+    idempotent = True
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002  # the signature is Dask's
+        """Ignore Ctrl-C, if the worker is a process of its own."""
+        if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def teardown(self, worker: Any) -> None:  # noqa: ARG002
+
+class _Kept(WorkerPlugin):  # type: ignore[misc]
+    """A workshop among a worker's plugins, so that it is closed with the worker."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.workshop = workshop
+
+    def teardown(self, worker: Any) -> None:  # noqa: ARG002  # the signature is Dask's
         """Close the workshop."""
         self.workshop.close()
 
@@ -68,22 +122,9 @@ def heed_compiling(client: Client, on_compiling: OnCompiling) -> None:
     client.subscribe_topic(_COMPILING, heed)
 
 
-class WorkshopMissingError(JobError):
-    """A task came to a worker of a restarted scheduler, which has not been told of the workshop yet."""
-
-
-def call_on_worker(function: Callable[[Any, Any], Any], payload: Any) -> Any:
-    """Call ``function(workshop, payload)`` in a task."""
-    return _call(get_worker(), function, payload)
-
-
-def call_in_loop(function: Callable[[Any, Any], Any], payload: Any, dask_worker: Any) -> Any:
-    """Call ``function(workshop, payload)`` in a worker's event loop, outside any task."""
-    return _call(dask_worker, function, payload)
-
-
-def _call(worker: Any, function: Callable[[Any, Any], Any], payload: Any) -> Any:
-    plugin = worker.plugins.get(PLUGIN)
-    if plugin is None:
-        raise WorkshopMissingError(f"{worker.address}: has no workshop")
-    return function(plugin.workshop, payload)
+def _workshop(worker: Any, make: MakeWorkshop) -> Workshop:
+    kept = worker.plugins.get(PLUGIN)
+    if kept is None:
+        # Of several threads that make one at the same time, all take the first.
+        kept = worker.plugins.setdefault(PLUGIN, _Kept(make(secede, partial(_announce, worker))))
+    return kept.workshop  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from us8k_batch.cluster.where import refuse_import_of_main
 from us8k_batch.likeness import lookalikes, warnings
 from us8k_batch.run.options import Options, Progress, Summary
 from us8k_batch.run.prepare import guard_removal, prepare, summarise
@@ -31,6 +32,7 @@ def extract(options: Options, progress: Progress) -> Summary:
     JobError
         If the run stopped before it was done; the same command resumes it.
     """
+    refuse_import_of_main()
     started = time.monotonic()
     found = prepare(options)
     for line in warnings(lookalikes(found.catalog.clips)):

@@ -153,8 +153,9 @@ class _Run:
     def _extract(self) -> None:
         with contextlib.ExitStack() as stack:
             with self.stop.at_once(), timed(self.phases, "connect"):
-                notice = CompilingNotice(self.progress.tell)
-                cluster = stack.enter_context(connect(self.options.where, self.options.settings, Workshop, notice))
+                tell = self.progress.tell
+                where, settings = self.options.where, self.options.settings
+                cluster = stack.enter_context(connect(where, settings, Workshop, tell, CompilingNotice(tell)))
                 crew = Crew(cluster, self.options, self.run_id, self.progress, self.tally, self.stop)
                 crew.preflight(self._check())
             self.workers = len(cluster.workers())
@@ -172,7 +173,8 @@ class _Run:
             with timed(self.phases, "measure"):
                 self._create(crew)
             try:
-                crew.preflight(self._check())
+                with self.stop.at_once():
+                    crew.preflight(self._check())
             except RequestError as error:  # the store is there now, so the run was not refused
                 raise JobError(str(error)) from error
         job = self._job(_known(self.found.info))

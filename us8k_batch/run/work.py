@@ -80,10 +80,14 @@ class Crew:
         ------
         RequestError
             Naming the worker and what differs.
+        JobError
+            Naming a worker that does not answer.
         """
         self.check = check
         self.cluster.wait_for_workers()
         for address, problem in sorted(self.cluster.on_each_worker(_inspect, check).items()):
+            if isinstance(problem, JobError):
+                raise JobError(f"worker {address} {problem}") from problem
             if isinstance(problem, OSError):
                 continue  # it died meanwhile; the one in its place is inspected before its first task
             if problem:
