@@ -215,3 +215,34 @@ def test_without_folds_the_honest_score_is_by_recording(tmp_path: Path) -> None:
     assert (told.article.honest_accuracy, told.article.shared_clips) == (None, None)
     assert any(warning.startswith("leak unknown") for warning in told.document["warnings"])
     assert any(warning.startswith("no honest score by folds") for warning in told.document["warnings"])
+
+
+@pytest.mark.parametrize("broken", ["draw_figures", "run_page"])
+def test_a_run_is_whole_before_anything_is_drawn(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Its results can be read while it is drawn; whatever happens there is a warning with the command to try again."""
+
+    def fail(*_: object, **__: object) -> None:
+        assert load_run(str(tmp_path / "run")).predictions().shape[0] == 60
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(f"us8k_batch.training.train.{broken}", fail)
+    done = train(options(store, tmp_path / "run", model="dummy", parameters={}), Lines(lambda _: None))
+    (warning,) = done.document["warnings"]
+    again = f"us8k report {tmp_path}/run --out run.html"
+    assert "no room" in warning and again in warning
+    assert load_run(str(tmp_path / "run")).document == done.document
+
+
+def test_labels_that_are_no_words_and_hundreds_of_them_end_in_a_run(tmp_path: Path) -> None:
+    """Formulas, other scripts and line breaks in labels, 300 classes, folds that lack most: figures, page and all."""
+    odd = ["Ba$$in", "$x^$", "犬の声", "\N{DOG}", "a\nb", "<script>", 'say "x"', "'", "%s", "{0}"]
+    labels = [(odd + [f"class {i} of a long name that goes on" for i in range(290)])[i // 2 % 300] for i in range(1800)]
+    table = make_catalog(1800, 300, 3, columns={"label": labels})
+    store = make_features_store(tmp_path / "store", table=table)
+    asked = TrainOptions(store=str(store), model="dummy", features="mean", out=str(tmp_path / "run"))
+    done = train(asked, Lines(lambda _: None))
+    assert all("no font here has" in warning for warning in done.document["warnings"])
+    assert {file.stem for file in (done.path / "figures").iterdir()} == {"confusion", "per_class", "calibration"}
+    assert_sound((done.path / "report.html").read_text())

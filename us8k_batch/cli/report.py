@@ -15,13 +15,16 @@ from us8k_batch.cli.base import Output, command
 @click.option(
     "--dataset", metavar="DATASET", help="What the store was made from: then single clips can be seen and heard."
 )
-def report(output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None) -> int:
+@click.option("--figures", metavar="FOLDER", help="Also draw the figures of one RUN there, as PNG and SVG files.")
+def report(
+    output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None, figures: str | None
+) -> int:
     """Write one self-contained HTML page about STORE, about a RUN, or about several RUNs side by side.
 
     It needs no network and stays below 15 MB, whatever the size of the dataset.
     """
     from us8k_batch.reporting.report import report as write
 
-    done = write(targets, out, dataset=dataset, say=output.say)
+    done = write(targets, out, dataset=dataset, figures=figures, say=output.say)
     output.result(f"{done.out}: {done.bytes / 1e6:.1f} MB, opens in any browser", done.to_dict())
     return 0

@@ -30,6 +30,9 @@ INNER_PARTS = 5
 """One of so many parts of the training clips is held out where training stops early."""
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 """Keeps XLA's matrix products on the thread that asks, so that sums are in one order on any number of cores."""
+THREADS = "PJRT_NPROC"
+"""How many processors XLA is told that there are. It divides convolutions and batches of 256 rows or more among them,
+whatever its flags say, and adds up in another order then (jaxlib 0.10.2); told of one, two learn as fast side by side."""
 CONFIG = "config.json"
 TRUSTED = frozenset(
     {
@@ -177,10 +180,16 @@ def load_keras() -> Any:
     """
     os.environ["KERAS_BACKEND"] = "jax"
     flags = os.environ.get("XLA_FLAGS", "")
-    if ONE_THREAD not in flags:
+    if ONE_THREAD not in flags or os.environ.get(THREADS) != "1":
         if "jax" in sys.modules:
-            logger.warning("JAX was imported before: the last digits may depend on the number of cores")
-        os.environ["XLA_FLAGS"] = f"{flags} {ONE_THREAD}".strip()
+            logger.warning(
+                "JAX was imported before: the last digits may depend on the number of cores; start Python with "
+                "%s=1 XLA_FLAGS=%s",
+                THREADS,
+                ONE_THREAD,
+            )
+        os.environ["XLA_FLAGS"] = flags if ONE_THREAD in flags else f"{flags} {ONE_THREAD}".strip()
+        os.environ[THREADS] = "1"
     require("jax", "nn", "a network")
     keras = require("keras", "nn", "a network")
     if keras.backend.backend() != "jax":

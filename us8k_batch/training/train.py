@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -189,13 +189,31 @@ def train(
         }
         write_metrics(folder / rundir.METRICS, evaluated)
         write_predictions(folder / rundir.PREDICTIONS, data, evaluated)
-        draw_figures(evaluated[0].scores, data.classes, folder / rundir.FIGURES)
-        # As run.json will say it, so that the page is the same whoever makes it.
-        document = json.loads(json.dumps(document, allow_nan=False))
-        write_page(folder / rundir.REPORT, run_page(folder, document))
         clock.lap("write")
         document = rundir.finish(folder, document)
-    return Trained(path, document, evaluated[0].scores, article)
+    # The run is whole and in its place: what is drawn of it can take nothing away any more.
+    return Trained(path, _illustrate(path, document), evaluated[0].scores, article)
+
+
+def _illustrate(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """Draw the figures and the page of a run that is in its place; what cannot be drawn becomes a warning."""
+    again = f"us8k report {shlex.quote(str(path))} --out run.html"
+    failed: list[str] = []
+    try:
+        failed += draw_figures(document["scores"], document["classes"], path / rundir.FIGURES)
+    except Exception as error:  # matplotlib may be missing or broken, the disk full
+        failed.append(f"figures could not be drawn: {error}")
+    warnings = [*document["warnings"], *(f"{one}; to draw them again: {again} --figures FOLDER" for one in failed)]
+    # As the page would be made of a run that is there; digests are not known yet.
+    shown = {name: value for name, value in document.items() if name not in ("format", "versions", "files", "digest")}
+    try:
+        write_page(path / rundir.REPORT, run_page(path, {**shown, "warnings": warnings}))
+    except Exception as error:
+        warnings.append(f"{rundir.REPORT} could not be written: {error}; to write it again: {again}")
+    try:
+        return rundir.finish(path, {**document, "warnings": warnings})
+    except OSError as error:
+        return {**document, "warnings": [*warnings, f"figures have no digest in run.json: {error.strerror}"]}
 
 
 def cores() -> int:
