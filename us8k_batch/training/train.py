@@ -18,7 +18,7 @@ from us8k_batch.pages.tables import percent, table
 from us8k_batch.training import rundir
 from us8k_batch.training.article import ArticleScores, article_scores
 from us8k_batch.training.data import Dataset, load_dataset
-from us8k_batch.training.document import describe_run, without_crossing
+from us8k_batch.training.document import describe_run, without_calibration, without_crossing
 from us8k_batch.training.epochs import listening
 from us8k_batch.training.evaluate import Evaluated, Task, evaluate
 from us8k_batch.training.figures import draw_figures
@@ -181,7 +181,11 @@ def train(
             **describe_run(data, features, task, evaluated),
             "article": article and article.to_dict(),
             "tuning": tuned and dict(tuned.document),
-            "warnings": [*warnings, *without_crossing(evaluated[0])],
+            "warnings": [
+                *warnings,
+                *without_crossing(evaluated[0]),
+                *without_calibration(evaluated[0], data.classes),
+            ],
             "created": began.isoformat(timespec="seconds"),
             "jobs": jobs,
             "allow_incomplete": options.allow_incomplete,
