@@ -16,9 +16,7 @@ from us8k_batch.cli.base import Output, command
     "--dataset", metavar="DATASET", help="What the store was made from: then single clips can be seen and heard."
 )
 @click.option("--figures", metavar="FOLDER", help="Also draw the figures of one RUN there, as PNG and SVG files.")
-def report(
-    output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None, figures: str | None
-) -> int:
+def report(output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None, figures: str | None) -> int:
     """Write one self-contained HTML page about STORE, about a RUN, or about several RUNs side by side.
 
     It needs no network and stays below 15 MB, whatever the size of the dataset.

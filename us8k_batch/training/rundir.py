@@ -154,8 +154,7 @@ def finish(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
         _sync(folder)
     finally:
         new.unlink(missing_ok=True)
-    said: dict[str, Any] = json.loads(text)
-    return said
+    return dict(json.loads(text))
 
 
 def load_run(path: str) -> Run:
