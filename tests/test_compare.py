@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from feature_stores import make_catalog, make_features_store
 from us8k_batch.errors import DamageError, RequestError
 from us8k_batch.training.compare import compare, table
 from us8k_batch.training.progress import Lines
+from us8k_batch.training.rundir import digest_document
 from us8k_batch.training.train import TrainOptions, train
 
 ESC10 = [
@@ -90,6 +92,22 @@ def test_the_table_says_it_in_words(runs: dict[str, str]) -> None:
     assert sum(line.startswith("run ") for line in text) == 2
     assert sum(line.startswith("published ") for line in text) == 4
     assert len(json.loads(json.dumps(comparison.to_dict(), allow_nan=False))["rows"]) == 6
+
+
+def test_runs_that_look_alike_are_told_apart_by_what_decided_them(runs: dict[str, str], tmp_path: Path) -> None:
+    """Seed, parameters and the versions that decide a model's numbers are noted where they differ, and only there."""
+    again = {"logistic": {"xgboost": "9.9", "scikit-learn": "1.0"}, "dummy": {"xgboost": "9.9"}}
+    for name, versions in again.items():
+        shutil.copytree(runs[name], tmp_path / name)
+        document = json.loads((tmp_path / name / "run.json").read_text())
+        document["versions"] |= versions
+        document["digest"] = digest_document(document)
+        (tmp_path / name / "run.json").write_text(json.dumps(document))
+    lines = compare([runs["logistic"], runs["dummy"], *(str(tmp_path / name) for name in again)]).lines
+    notes = {line.name: line.note for line in lines if not line.published}
+    assert notes[str(tmp_path / "logistic")] == "scikit-learn 1.0"
+    assert notes[runs["logistic"]].startswith("scikit-learn ")
+    assert notes[runs["dummy"]] == notes[str(tmp_path / "dummy")] == ""
 
 
 def test_what_cannot_be_compared_is_refused(runs: dict[str, str], tmp_path: Path) -> None:

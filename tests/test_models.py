@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,3 +104,12 @@ def test_parameters_keep_their_defaults() -> None:
     spec = get_model("xgboost")
     changed = with_parameters(spec, {"learning_rate": 1})
     assert changed == {**spec.parameters, "learning_rate": 1}
+
+
+def test_the_locks_have_one_xgboost_for_every_python() -> None:
+    """Its versions cut features into other bins, so that a lock with two of them gives two results for one seed."""
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        lines = Path(__file__).parent.with_name(lock).read_text().splitlines()
+        found = [line for line in lines if line.startswith("xgboost==")]
+        assert len(found) == 1
+        assert "python_full_version" not in found[0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -22,6 +23,7 @@ from us8k_batch.training.evaluate import Task, fit_model, fit_split
 from us8k_batch.training.frames import frames_of, load_frames
 from us8k_batch.training.models import get_model, with_parameters
 from us8k_batch.training.networks import article_network, shifted_and_mixed
+from us8k_batch.training.neural import _hold_out
 from us8k_batch.training.persist import load_model, save_model
 from us8k_batch.training.progress import Lines
 from us8k_batch.training.splits import Split
@@ -323,7 +325,54 @@ def test_every_epoch_is_told_with_the_best_so_far():
 
 
 def test_early_stopping_needs_recordings_to_look_at():
-    """Where a class has one recording only, holding it out would leave nothing to learn; the message says so."""
+    """Where every class has one recording only, there is nothing to hold out; the message says what to do."""
     task = make_task("cnn", patience=1)
-    with pytest.raises(RequestError, match="to learn from"):
+    with pytest.raises(RequestError, match=r"one recording only; add recordings, or .*--set patience=0"):
         fit_model(replace(task, groups=task.y), SPLIT)
+
+
+def test_early_stopping_holds_out_no_class_whole():
+    """A class of one recording is learnt from, whatever part it was drawn for; no recording is on both sides."""
+    y, groups = np.arange(40) % 4, np.arange(40) // 4 % 5 * 4 + np.arange(40) % 4
+    groups[y == 3] = 3
+    for seed in range(10):
+        learn, check = _hold_out(y, groups, seed)
+        assert set(y[learn]) == {0, 1, 2, 3} and len(check)
+        assert not set(groups[learn]) & set(groups[check])
+        assert sorted([*learn, *check]) == list(range(40))
+
+
+def test_numbers_do_not_depend_on_the_number_of_cores():
+    """Convolutions and batches of 256 rows are the same to the last bit on one core and on two."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core only")
+    said = {_said_on(cores) for cores in (1, 2)}
+    assert len(said) == 1
+
+
+def _said_on(cores: int) -> str:
+    """Return what networks say in a process of its own that may use so many cores."""
+    script = f"""
+import hashlib, os
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cores}])
+import numpy as np
+from us8k_batch.training.frames import frames_of
+from us8k_batch.training.models import get_model, with_parameters
+rng, said = np.random.default_rng(0), b""
+y = np.arange(256) % 10
+lengths = rng.integers(60, 174, 64)
+inputs = {{
+    "article-mlp": (rng.standard_normal((256, 40), np.float32), {{"epochs": 2, "batch_size": 256}}),
+    "cnn": (frames_of(rng.standard_normal((64, 40, 174), np.float32), lengths), {{"epochs": 1}}),
+}}
+for name, (rows, parameters) in inputs.items():
+    spec = get_model(name)
+    model = spec.build(with_parameters(spec, parameters), 0).fit(rows, y[: len(rows)])
+    said += model.predict_proba(rows).tobytes()
+print(hashlib.sha256(said).hexdigest())
+"""
+    unset = {"PJRT_NPROC", "NPROC", "XLA_FLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from feature_stores import make_features_store
 from pages import assert_sound
 from run_documents import make_document, write_run
 from stores import TinyRun, make_clips
@@ -12,6 +13,8 @@ from stores import TinyRun, make_clips
 from us8k_batch.errors import RequestError
 from us8k_batch.pages.shell import MOST_BYTES
 from us8k_batch.reporting.report import report
+from us8k_batch.training.progress import Lines
+from us8k_batch.training.train import TrainOptions, train
 
 
 def test_a_store_has_a_page(tmp_path: Path) -> None:
@@ -30,6 +33,19 @@ def test_a_run_and_several_have_pages(tmp_path: Path) -> None:
         done = report(targets, str(tmp_path / "page.html"))
         assert done.kind == kind
         assert said in assert_sound((tmp_path / "page.html").read_text(encoding="utf-8")).said
+
+
+def test_figures_of_a_run_are_drawn_again(tmp_path: Path) -> None:
+    """The same bytes as in the run itself, and only of one run, and not into it."""
+    store = str(make_features_store(tmp_path / "store"))
+    asked = TrainOptions(store=store, model="dummy", features="mean", out=str(tmp_path / "run"))
+    run = train(asked, Lines(lambda _: None)).path
+    report([str(run)], str(tmp_path / "run.html"), figures=str(tmp_path / "drawn"))
+    ours = {file.name: file.read_bytes() for file in (tmp_path / "drawn").iterdir()}
+    assert ours == {file.name: file.read_bytes() for file in (run / "figures").iterdir()}
+    for targets, folder in (([store], "drawn"), ([str(run)], "run/figures")):
+        with pytest.raises(RequestError, match=r"expected one run|lies in the run"):
+            report(targets, str(tmp_path / "other.html"), figures=str(tmp_path / folder))
 
 
 def test_a_run_is_not_written_into(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,27 @@ def test_classes_of_one_clip_cannot_be_split() -> None:
     """One clip cannot be learnt and tested: an error of ours, with what was expected."""
     with pytest.raises(RequestError, match="one clip only; expected two"):
         grouped_parts(np.arange(4), np.arange(4), 3, 0)
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_tuning_needs_a_class_in_three_folds_and_says_so(folds: int) -> None:
+    """One is tested and each of the others is held out; the message names the class, three, and what needs two."""
+    where = [1, 2, 3, 1, 2, 3, *range(1, folds + 1)]
+    data = make_dataset(y=[0, 0, 0, 1, 1, 1, *[2] * folds], folds=where, groups=range(6 + folds))
+    outer = make_splits(data, "folds").parts[0]
+    if folds == 3:
+        assert len(inner_splits(data, outer)) == 2
+    else:
+        with pytest.raises(RequestError, match=r"no clip of class-2 .*at least three folds.*us8k train"):
+            inner_splits(data, outer)
+
+
+def test_a_message_about_many_classes_has_an_end() -> None:
+    """Hundreds of classes that a fold lacks are counted, not listed: a run's document has no room for more."""
+    data = replace(
+        make_dataset(y=[*range(900), *range(900), 0], folds=[1] * 900 + [2] * 900 + [3], groups=range(1801)),
+        classes=tuple(f"a class with a long name, number {i}" for i in range(900)),
+    )
+    (warning,) = make_splits(data, "folds").warnings
+    assert len(warning) < 600
+    assert warning.endswith("and 889 more")

@@ -9,7 +9,6 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from us8k_batch.errors import RequestError
 from us8k_batch.training.temperature import TemperatureScaled
 
 
@@ -94,8 +93,27 @@ def test_two_classes_work_too() -> None:
     assert scaled.predict_proba(features).shape == (300, 2)
 
 
-def test_too_few_recordings_are_refused() -> None:
-    """A class from one recording cannot be learnt in every inner part; the error says what else to do."""
+@pytest.mark.parametrize("recordings", [1, 2, 3])
+@pytest.mark.parametrize("classifier", [SVC(), RandomForestClassifier(10, random_state=0)])
+def test_a_class_of_few_recordings_is_learnt_and_left_out_of_calibration_where_it_must_be(
+    recordings: int, classifier: BaseEstimator
+) -> None:
+    """Its probabilities are numbers; with one recording no inner part can score it, and it is noted."""
     features, y, groups = clips(60)
-    with pytest.raises(RequestError, match=r"inner \d: no clip of 2 is left.*such as xgboost"):
-        TemperatureScaled(SVC()).fit(features, y, np.where(y == 2, 1000, groups))
+    groups = np.where(y == 2, 1000 + np.arange(60) % recordings, groups)
+    scaled = TemperatureScaled(classifier).fit(features, y, groups)
+    said = scaled.predict_proba(features)
+    assert said.shape == (60, 3)
+    np.testing.assert_allclose(said.sum(axis=1), 1)
+    assert 0.01 < scaled.temperature_ < 100
+    assert scaled.uncalibrated_.tolist() == ([2] if recordings == 1 else [])
+
+
+@pytest.mark.parametrize("one_each", [True, False])
+def test_where_nothing_can_be_held_out_scores_are_taken_as_they_are(one_each: bool) -> None:
+    """One recording for each class, or for all clips: the temperature is 1, and no class was calibrated."""
+    features, y, _ = clips(60)
+    scaled = TemperatureScaled(SVC()).fit(features, y, y if one_each else np.zeros(60, np.int64))
+    assert scaled.temperature_ == 1
+    assert scaled.uncalibrated_.tolist() == [0, 1, 2]
+    assert np.isfinite(scaled.predict_proba(features)).all()

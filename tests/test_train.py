@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from feature_stores import make_catalog, make_features_store
 from pages import assert_sound
@@ -215,3 +216,69 @@ def test_without_folds_the_honest_score_is_by_recording(tmp_path: Path) -> None:
     assert (told.article.honest_accuracy, told.article.shared_clips) == (None, None)
     assert any(warning.startswith("leak unknown") for warning in told.document["warnings"])
     assert any(warning.startswith("no honest score by folds") for warning in told.document["warnings"])
+
+
+@pytest.mark.parametrize("broken", ["draw_figures", "run_page"])
+def test_a_run_is_whole_before_anything_is_drawn(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Its results can be read meanwhile; whatever happens is a warning with the command to try again."""
+
+    def fail(*_: object, **__: object) -> None:
+        assert load_run(str(tmp_path / "run")).predictions().shape[0] == 60
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(f"us8k_batch.training.train.{broken}", fail)
+    done = train(options(store, tmp_path / "run", model="dummy", parameters={}), Lines(lambda _: None))
+    (warning,) = done.document["warnings"]
+    again = f"us8k report {tmp_path}/run --out run.html"
+    assert "no room" in warning and again in warning
+    assert load_run(str(tmp_path / "run")).document == done.document
+
+
+def test_labels_that_are_no_words_and_hundreds_of_them_end_in_a_run(tmp_path: Path) -> None:
+    """Formulas, other scripts and line breaks in labels, 300 classes: figures, page and all."""
+    odd = ["Ba$$in", "$x^$", "犬の声", "\N{DOG}", "a\nb", "<script>", 'say "x"', "'", "%s", "{0}"]
+    names = odd + [f"class {i} of a long name that goes on" for i in range(290)]
+    labels = [names[i // 2 % 300] for i in range(1800)]
+    table = make_catalog(1800, 300, 3, columns={"label": labels})
+    store = make_features_store(tmp_path / "store", table=table)
+    asked = TrainOptions(store=str(store), model="dummy", features="mean", out=str(tmp_path / "run"))
+    done = train(asked, Lines(lambda _: None))
+    assert all("no font here has" in warning for warning in done.document["warnings"])
+    assert {file.stem for file in (done.path / "figures").iterdir()} == {"confusion", "per_class", "calibration"}
+    assert_sound((done.path / "report.html").read_text())
+
+
+@pytest.mark.parametrize("recordings", [1, 2, 3])
+@pytest.mark.parametrize("protocol", ["folds", "grouped", "article"])
+def test_a_rare_class_is_learnt_by_every_model_or_named_with_what_it_needs(
+    tmp_path: Path, protocol: str, recordings: int
+) -> None:
+    """With clips of one, two or three recordings, each in a fold of its own; nothing speaks of a class's code."""
+    number = np.arange(60)
+    labels = np.where(number % 4 < 2, "a", "b").astype(object)
+    labels[number < 2 * recordings] = "zither"
+    store = make_features_store(
+        tmp_path / "store",
+        table=make_catalog(
+            60, 3, 3, columns={"label": labels.tolist(), "fold": pa.array(number // 2 % 3 + 1, pa.int32())}
+        ),
+    )
+    parameters = {"random-forest": {"n_estimators": 5}, "xgboost": FAST, "mlp": {"max_iter": 2}}
+    for model in ("xgboost", "svm", "random-forest", "knn", "mlp", "logistic", "dummy"):
+        asked = TrainOptions(
+            store=str(store), model=model, protocol=protocol, features="mean", out=str(tmp_path / model), jobs=1,
+            parameters=parameters.get(model, {}),
+        )  # fmt: skip
+        if recordings == 1 and protocol != "article":
+            expected = {"folds": r"no clip of zither .*two folds", "grouped": r"zither come from one recording"}
+            with pytest.raises(RequestError, match=expected[protocol]):
+                train(asked, Lines(lambda _: None))
+            continue
+        done = train(asked, Lines(lambda _: None))
+        noted = any("calibrated without zither (split" in text for text in done.document["warnings"])
+        if protocol != "article":
+            assert noted == (recordings == 2 and model in ("svm", "random-forest"))
+        assert load_run(str(done.path)).models()
+        assert np.isfinite(done.scores.log_loss)

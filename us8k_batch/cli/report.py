@@ -16,8 +16,15 @@ from us8k_batch.cli.base import Output, columns_option, command
     "--dataset", metavar="DATASET", help="What the store was made from: then single clips can be seen and heard."
 )
 @columns_option
+@click.option("--figures", metavar="FOLDER", help="Also draw the figures of one RUN there, as PNG and SVG files.")
 def report(
-    output: Output, *, targets: tuple[str, ...], out: str, dataset: str | None, columns: tuple[str, ...]
+    output: Output,
+    *,
+    targets: tuple[str, ...],
+    out: str,
+    dataset: str | None,
+    columns: tuple[str, ...],
+    figures: str | None,
 ) -> int:
     """Write one self-contained HTML page about STORE, about a RUN, or about several RUNs side by side.
 
@@ -26,6 +33,6 @@ def report(
     from us8k_batch.catalog.columns import read_columns
     from us8k_batch.reporting.report import report as write
 
-    done = write(targets, out, dataset=dataset, columns=read_columns(columns), say=output.say)
+    done = write(targets, out, dataset=dataset, columns=read_columns(columns), figures=figures, say=output.say)
     output.result(f"{done.out}: {done.bytes / 1e6:.1f} MB, opens in any browser", done.to_dict())
     return 0

@@ -90,6 +90,7 @@ def _draw(rows: Sequence[tuple[str, Callable[[Axes], Any]]], *, heights: Sequenc
         ) from error
     # Without a salt the names inside an SVG are random, and its text would be outlines of letters.
     look: dict[Any, Any] = {"svg.hashsalt": "us8k", "svg.fonttype": "none", "font.size": 9, "axes.linewidth": 0.6}
+    look |= {"text.parse_math": False, "text.usetex": False}
     look |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
     with mpl.rc_context(look), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # clips shorter than a window

@@ -36,6 +36,7 @@ def report(
     *,
     dataset: str | None = None,
     columns: Mapping[str, str] | None = None,
+    figures: str | None = None,
     say: Callable[[str], None] = lambda message: None,  # noqa: ARG005  # the signature
 ) -> Report:
     """Write one self-contained HTML page about a store, a run, or several runs side by side.
@@ -51,6 +52,8 @@ def report(
         mistakes.
     columns : mapping, optional
         As `us8k_batch.catalog.dataset.open_catalog` takes them.
+    figures : str, optional
+        Folder for the figures of one run as PNG and SVG files, made if needed.
     say : callable
         Told what is being done.
 
@@ -72,6 +75,11 @@ def report(
     if len(runs) > 1 and dataset is not None:
         raise RequestError(f"--dataset {dataset}: single clips are heard on the page of a store or of one run")
     _refuse_inside(out, runs)
+    if figures is not None:
+        if len(targets) != 1 or not runs:
+            raise RequestError(f"--figures {figures}: expected one run, whose figures are drawn")
+        _refuse_inside(figures, runs)
+        _draw(runs[0], figures, say)
     if len(runs) > 1:
         kind, page = "runs", _runs_page(runs, say)
     elif runs:
@@ -79,6 +87,21 @@ def report(
     else:
         kind, page = "store", store_page(targets[0], dataset, say)
     return Report(out, kind, write_page(Path(out), page))
+
+
+def _draw(run: str, folder: str, say: Callable[[str], None]) -> None:
+    from us8k_batch.training.figures import draw_figures
+    from us8k_batch.training.rundir import DOCUMENT, load_run
+    from us8k_batch.training.shape import refuse_other
+
+    document = load_run(run).document
+    refuse_other(document, f"{run}/{DOCUMENT}")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"--figures {folder}: cannot be written ({error.strerror})") from error
+    for problem in draw_figures(document["scores"], document["classes"], Path(folder)):
+        say(problem)
 
 
 def is_run(target: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from us8k_batch.errors import RequestError
@@ -11,6 +11,8 @@ from us8k_batch.training.anchors import Anchor, Published, published_for
 from us8k_batch.training.paired import corrected_interval, corrected_t_test, holm
 from us8k_batch.training.rundir import DOCUMENT, Run, load_run
 from us8k_batch.training.shape import refuse_other
+
+NETWORKS = ("keras", "jax", "jaxlib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,14 @@ def compare(paths: Sequence[str]) -> Comparison:
     if not paths:
         raise RequestError("no run was given; expected one run directory or more")
     scored = sorted((_ranked(load_run(path)) for path in paths), key=lambda s: -s.scores["accuracy_mean"])
+    decided = _told_apart([one.run.document for one in scored])
     p_values = holm([_p_value(scored[0], one) for one in scored[1:]])
-    lines = [_line(one, scored[0], p) for one, p in zip(scored, [None, *p_values], strict=True)]
+    lines = [
+        replace(line, note="; ".join(text for text in (line.note, own) if text))
+        for line, own in zip(
+            (_line(one, scored[0], p) for one, p in zip(scored, [None, *p_values], strict=True)), decided, strict=True
+        )
+    ]
     notes = []
     if len({one.partition["digest"] for one in scored}) > 1:
         notes.append("not all runs were tested on the same clips: p is given only where they were")
@@ -103,6 +111,46 @@ def compare(paths: Sequence[str]) -> Comparison:
             notes.append(f"these runs are not of the {dataset.clips} clips of {dataset.name}")
     order = sorted(range(len(lines)), key=lambda i: -lines[i].accuracy)
     return Comparison(tuple(lines[i] for i in order), tuple(notes))
+
+
+def _told_apart(documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of each run what it was decided by, as far as another one of its model, features and protocol differs."""
+    every = [_decided(document) for document in documents]
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for place, document in enumerate(documents):
+        what = (
+            document["model"],
+            document["features"]["name"],
+            document["protocol"],
+            str(bool(document.get("tuning"))),
+        )
+        alike.setdefault(what, []).append(place)
+    told = [""] * len(documents)
+    for places in alike.values():
+        names = dict.fromkeys(name for place in places for name in every[place])
+        differ = [name for name in names if len({every[place].get(name) for place in places}) > 1]
+        for place in places:
+            told[place] = ", ".join(f"{name} {every[place].get(name, 'none')}" for name in differ)
+    return told
+
+
+def _decided(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return by name what decides a run's numbers, besides model, features and protocol."""
+    features = [one for one in document["store"]["versions"] if one]
+    return {
+        "seed": str(document["seed"]),
+        **{name: str(value) for name, value in document["parameters"].items()},
+        "publication": document["store"]["snapshot_id"][:12],
+        "features by": " and ".join(", ".join(f"{k} {v}" for k, v in sorted(one.items())) for one in features),
+        **{name: (document.get("versions") or {}).get(name, "none") for name in _deciding(document["model"])},
+        "processor": (document.get("machine") or {}).get("processor", "unknown"),
+    }
+
+
+def _deciding(model: str) -> tuple[str, ...]:
+    """Name the distributions that decide a model's numbers; of others, any version gives the same."""
+    own = {"xgboost": ("xgboost",), "article-mlp": NETWORKS, "cnn": NETWORKS}
+    return ("us8k-batch", "numpy", "scipy", *own.get(model, ("scikit-learn",)))
 
 
 def table(comparison: Comparison) -> list[str]:

@@ -12,6 +12,7 @@ from us8k_batch.training.evaluate import Evaluated, Task
 from us8k_batch.training.featuresets import FeatureSet
 from us8k_batch.training.importance import summarise
 from us8k_batch.training.outputs import describe_partition
+from us8k_batch.training.splits import some
 
 
 def describe_run(data: Dataset, features: FeatureSet, task: Task, evaluated: Sequence[Evaluated]) -> dict[str, Any]:
@@ -78,3 +79,18 @@ def without_crossing(evaluated: Evaluated) -> list[str]:
     if evaluated.without_crossing is None:
         return []
     return [f"without those clips the accuracy is {evaluated.without_crossing.accuracy_mean:.4f}"]
+
+
+def without_calibration(evaluated: Evaluated, classes: Sequence[str]) -> list[str]:
+    """Say which classes took no part in calibration, and in which splits."""
+    found: dict[int, list[str]] = {}
+    for one in evaluated.fitted:
+        for code in one.uncalibrated:
+            found.setdefault(code, []).append(one.split.name)
+    if not found:
+        return []
+    named = [f"{classes[code]} (split {', '.join(splits)})" for code, splits in sorted(found.items())]
+    return [
+        f"probabilities were calibrated without {some(named)}: calibration needs clips of two recordings of a "
+        "class among those learnt from; add recordings, or take a model that needs none, such as xgboost"
+    ]

@@ -73,6 +73,8 @@ class Fitted:
     """Values by epoch, of a model that learns in epochs and keeps them in ``history_``."""
     layers: list[dict[str, Any]] = field(default_factory=list)
     """What a network consists of, as its ``layers`` describes it; nothing of other models."""
+    uncalibrated: tuple[int, ...] = ()
+    """Codes of the classes that took no part when probabilities were calibrated, because of too few recordings."""
     importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Accuracy that is lost on the test clips with each group of features, by kind and name; empty if not asked."""
 
@@ -189,6 +191,7 @@ def fit_split(task: Task, split: Split, protocol: str) -> Fitted:
         seconds=seconds,
         history=list(getattr(model, "history_", [])),
         layers=model.layers() if hasattr(model, "layers") else [],
+        uncalibrated=tuple(int(code) for code in getattr(model, "uncalibrated_", ())),
         importances=found,
     )
 

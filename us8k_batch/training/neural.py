@@ -20,7 +20,7 @@ from us8k_batch.training import callbacks
 from us8k_batch.training.epochs import Told
 from us8k_batch.training.frames import ClipFrames
 from us8k_batch.training.models import Parameters, require
-from us8k_batch.training.splits import Split, grouped_parts, refuse_unlearnable
+from us8k_batch.training.splits import grouped_parts
 
 Rows = NDArray[np.float32] | ClipFrames
 Build = Callable[[Any, Any, int, int, Parameters], Any]
@@ -30,6 +30,9 @@ INNER_PARTS = 5
 """One of so many parts of the training clips is held out where training stops early."""
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 """Keeps XLA's matrix products on the thread that asks, so that sums are in one order on any number of cores."""
+THREADS = "PJRT_NPROC"
+"""How many processors XLA is told that there are. It divides convolutions and batches of 256 rows or more among
+them, whatever its flags say, and then adds up in another order (jaxlib 0.10.2)."""
 CONFIG = "config.json"
 TRUSTED = frozenset(
     {
@@ -87,7 +90,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         Raises
         ------
         RequestError
-            If training is to stop early, and the clips of a class come from too few recordings for that.
+            If training is to stop early, and no class has clips of two recordings.
         DivergedError
             If the loss is no number any more.
         MissingExtraError
@@ -177,10 +180,16 @@ def load_keras() -> Any:
     """
     os.environ["KERAS_BACKEND"] = "jax"
     flags = os.environ.get("XLA_FLAGS", "")
-    if ONE_THREAD not in flags:
+    if ONE_THREAD not in flags or os.environ.get(THREADS) != "1":
         if "jax" in sys.modules:
-            logger.warning("JAX was imported before: the last digits may depend on the number of cores")
-        os.environ["XLA_FLAGS"] = f"{flags} {ONE_THREAD}".strip()
+            logger.warning(
+                "JAX was imported before: the last digits may depend on the number of cores; start Python with "
+                "%s=1 XLA_FLAGS=%s",
+                THREADS,
+                ONE_THREAD,
+            )
+        os.environ["XLA_FLAGS"] = flags if ONE_THREAD in flags else f"{flags} {ONE_THREAD}".strip()
+        os.environ[THREADS] = "1"
     require("jax", "nn", "a network")
     keras = require("keras", "nn", "a network")
     if keras.backend.backend() != "jax":
@@ -234,10 +243,20 @@ def _parts(node: Any) -> Iterator[str]:
 def _hold_out(
     y: NDArray[np.int64], groups: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    recordings = len(np.unique(groups[groups >= 0])) + int((groups < 0).sum())
-    learn, check = grouped_parts(y, groups, min(INNER_PARTS, recordings), seed)[0]
-    refuse_unlearnable([Split("inner", learn, check)], y, [f"class {code}" for code in range(int(y.max()) + 1)])
-    return learn, check
+    recordings = np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
+    parts = min(INNER_PARTS, len(np.unique(recordings)), int(np.bincount(y).max()))
+    if parts > 1:
+        learn, check = grouped_parts(y, groups, parts, seed)[0]
+        # What would be left without a clip to learn from is learnt from, whole recordings of it.
+        lacking = recordings[check[~np.isin(y[check], y[learn])]]
+        back = np.isin(recordings[check], lacking)
+        learn, check = np.sort(np.concatenate([learn, check[back]])), check[~back]
+        if len(check):
+            return learn, check
+    raise RequestError(
+        "stopping early holds out a recording of a class of which another is learnt from, and every class has clips "
+        "of one recording only; add recordings, or learn for all epochs with --set patience=0"
+    )
 
 
 def _inputs(rows: Rows, clips: NDArray[np.int64]) -> Any:

@@ -106,7 +106,7 @@ class Run:
 def new_run(path: Path) -> Iterator[Path]:
     """Give a folder to write a run into, which becomes `path` when all is done and vanishes otherwise.
 
-    The caller ends with `finish`.
+    The caller ends with `finish`, which makes all of it durable.
 
     Raises
     ------
@@ -124,7 +124,6 @@ def new_run(path: Path) -> Iterator[Path]:
         for part in (MODELS, FIGURES):
             (folder / part).mkdir()
         yield folder
-        _make_durable(folder)
         try:
             folder.rename(path)
         except OSError as error:
@@ -135,13 +134,27 @@ def new_run(path: Path) -> Iterator[Path]:
 
 
 def finish(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
-    """Write ``run.json`` with the digests of all other files and its own, and return what it says."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    digests = {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+    """Write ``run.json`` with the digests of all other files and its own, and return what it says.
+
+    Of a document that was finished before, files that were added since get their digests too; ``run.json`` is
+    replaced at once, so that a run which is there already is whole at any time.
+    """
+    known: dict[str, str] = document.get("files", {})
+    files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    digests = {name: known.get(name) or _sha256(file) for name, file in files.items() if name != DOCUMENT}
     whole = {"format": FORMAT, **document, "versions": versions(), "files": digests}
     whole["digest"] = digest_document(whole)
-    (folder / DOCUMENT).write_text(json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n")
-    return whole
+    text = json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    new = folder / f".{DOCUMENT}"
+    try:
+        new.write_text(text)
+        # A digest must not outlive the bytes that it is of.
+        _make_durable(folder)
+        new.replace(folder / DOCUMENT)
+        _sync(folder)
+    finally:
+        new.unlink(missing_ok=True)
+    return dict(json.loads(text))
 
 
 def load_run(path: str) -> Run:

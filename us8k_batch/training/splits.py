@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,20 @@ KNOWN_CROSSINGS = {
 ARTICLE_SEED = 127
 """The tutorial's ``random_state``; its split never depends on the run's own seed."""
 GROUPED_SPLITS = 5
+MOST_NAMED = 10
+"""Classes that a message names; it counts the others."""
+NEEDS = {
+    "folds": "a class needs clips in at least two folds: add clips, move one to another fold, or leave the class "
+    "out of the dataset",
+    "grouped": "the parts are drawn by recording: add recordings of it, draw others with --seed, or leave the class "
+    "out of the dataset",
+    "article": "a fifth of the clips is drawn at random, whatever their class: add clips, leave the class out of the "
+    "dataset, or use --protocol folds",
+    "inner": "where parameters are searched a class needs clips in at least three folds, because one is tested and "
+    "each of the others is held out: add clips, move one to another fold, leave the class out of the dataset, or use "
+    "us8k train, which needs two",
+}
+"""What each protocol asks of a class, and what to do where that is not there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +91,7 @@ def make_splits(data: Dataset, protocol: str, seed: int = 0) -> Splits:
     if protocol not in PROTOCOLS:
         raise RequestError(f"protocol {protocol!r}: expected one of {', '.join(PROTOCOLS)}")
     splits = PROTOCOLS[protocol](data, seed)
-    refuse_unlearnable(splits.parts, data.y, data.classes)
+    refuse_unlearnable(splits.parts, data.y, data.classes, NEEDS[protocol])
     return splits
 
 
@@ -93,7 +108,10 @@ def inner_splits(data: Dataset, outer: Split) -> tuple[Split, ...]:
     """
     folds = np.unique(data.folds[outer.train])
     if len(folds) < 2:
-        raise RequestError(f"split {outer.name}: only fold {folds[0]} is left to choose on; expected two or more")
+        raise RequestError(
+            f"split {outer.name}: only fold {folds[0]} is left to choose parameters on, and a choice is tested on a "
+            "fold that it was not learnt from; give the dataset three folds, or use us8k train, which needs two"
+        )
     parts = []
     for fold in folds:
         here = data.folds[outer.train] == fold
@@ -101,7 +119,7 @@ def inner_splits(data: Dataset, outer: Split) -> tuple[Split, ...]:
         known = _known(data, train) & np.isin(data.groups[train], data.groups[test])
         parts.append(Split(str(fold), train[~known], test))
     refuse_shared(parts, data.groups, data.group_names)
-    refuse_unlearnable(parts, data.y, data.classes)
+    refuse_unlearnable([outer, *parts], data.y, data.classes, NEEDS["inner"])
     return tuple(parts)
 
 
@@ -137,7 +155,10 @@ def grouped_parts(
     alone = groups < 0
     recordings = np.where(alone, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
     drawn = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
-    return list(drawn.split(np.zeros(len(y)), y, recordings))
+    with warnings.catch_warnings():
+        # A rare class is no failure; whoever cannot do without it looks for it (`refuse_unlearnable`).
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(drawn.split(np.zeros(len(y)), y, recordings))
 
 
 def shared_clips(split: Split, groups: NDArray[np.int64]) -> int:
@@ -165,24 +186,27 @@ def refuse_shared(parts: Sequence[Split], groups: NDArray[np.int64], names: Sequ
             )
 
 
-def refuse_unlearnable(parts: Sequence[Split], y: NDArray[np.int64], classes: Sequence[str]) -> None:
+def refuse_unlearnable(parts: Sequence[Split], y: NDArray[np.int64], classes: Sequence[str], needs: str) -> None:
     """Refuse splits in which a class has no clip to learn from, or only one class is left.
 
     Raises
     ------
     RequestError
-        Naming the class and the split.
+        Naming the class and the split, and what it `needs`.
     """
     if len(classes) < 2:
         raise RequestError(f"every clip is labelled {classes[0]}; expected two or more classes")
     for part in parts:
         lacking = np.flatnonzero(np.bincount(y[part.train], minlength=len(classes)) == 0)
         if len(lacking):
-            raise RequestError(
-                f"split {part.name}: no clip of {', '.join(classes[int(i)] for i in lacking)} is left to learn from; "
-                "a class needs clips in at least two folds: add clips, move one to another fold, "
-                "or leave the class out of the dataset"
-            )
+            names = some([classes[int(i)] for i in lacking])
+            raise RequestError(f"split {part.name}: no clip of {names} is left to learn from; {needs}")
+
+
+def some(names: Sequence[str]) -> str:
+    """Write names in a line, and count those that there is no room for."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _folds(data: Dataset, seed: int) -> Splits:  # noqa: ARG001  # nothing is drawn: the folds are the dataset's
@@ -262,7 +286,7 @@ def _lacking(parts: Sequence[Split], data: Dataset) -> list[str]:
         counts = np.bincount(data.y[part.test], minlength=len(data.classes))
         lacking = [data.classes[i] for i in np.flatnonzero(counts == 0)]
         if lacking:
-            found.append(f"split {part.name} tests no clip of {', '.join(lacking)}")
+            found.append(f"split {part.name} tests no clip of {some(lacking)}")
     return found
 
 

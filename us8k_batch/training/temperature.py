@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from us8k_batch.errors import RequestError
-from us8k_batch.training.splits import Split, grouped_parts, refuse_unlearnable
+from us8k_batch.training.splits import grouped_parts
 
 HOTTEST = 100.0
 """The temperature is looked for between this and its inverse."""
@@ -21,7 +20,9 @@ class TemperatureScaled(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     """Softmax of a classifier's scores, at the temperature that fits scores it gave to clips it had not learnt.
 
     The scores come from inner parts of the training clips that keep every recording on one side. One number
-    for all classes leaves the order of the scores as it is, so the accuracy is the classifier's own.
+    for all classes leaves the order of the scores as it is, so the accuracy is the classifier's own. A class of
+    which an inner part leaves nothing to learn takes no part in that one's scores; if none is left anywhere, the
+    temperature is 1.
 
     Parameters
     ----------
@@ -44,30 +45,29 @@ class TemperatureScaled(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.random_state = random_state
 
     def fit(self, X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> Self:  # noqa: N803
-        """Learn from clips; `groups` are the codes of their recordings, -1 where unknown.
-
-        Raises
-        ------
-        RequestError
-            If the clips of a class come from too few recordings for an inner part to learn it.
-        """
+        """Learn from clips; `groups` are the codes of their recordings, -1 where unknown."""
         groups = np.full(len(y), -1, dtype=np.int64) if groups is None else groups
         self.classes_, codes = np.unique(y, return_inverse=True)
-        scores = np.empty((len(y), len(self.classes_)))
-        parts = [
-            Split(f"inner {i}", train, test)
-            for i, (train, test) in enumerate(grouped_parts(codes, groups, self.parts, self.random_state), 1)
-        ]
-        try:
-            refuse_unlearnable(parts, codes, [str(name) for name in self.classes_])
-        except RequestError as error:
-            raise RequestError(f"{error}; or choose a model that needs no inner split, such as xgboost") from error
-        for part in parts:
-            fitted = clone(self.estimator).fit(X[part.train], codes[part.train])
-            scores[part.test] = _scores(fitted, X[part.test])
-        self.temperature_ = _fit_temperature(scores, codes)
+        scores = np.full((len(y), len(self.classes_)), -np.inf)
+        scored = np.zeros(len(y), dtype=np.bool_)
+        for train, asked in self._inner_parts(codes, groups):
+            learnt = np.unique(codes[train])
+            test = asked[np.isin(codes[asked], learnt)]
+            if len(learnt) > 1 and len(test):
+                fitted = clone(self.estimator).fit(X[train], codes[train])
+                scores[np.ix_(test, learnt)] = _scores(fitted, X[test])
+                scored[test] = True
+        self.temperature_ = _fit_temperature(scores[scored], codes[scored]) if scored.any() else 1.0
+        self.uncalibrated_ = np.setdiff1d(np.arange(len(self.classes_)), codes[scored])
         self.estimator_ = clone(self.estimator).fit(X, codes)
         return self
+
+    def _inner_parts(
+        self, codes: NDArray[np.int64], groups: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        recordings = len(np.unique(groups[groups >= 0])) + int((groups < 0).sum())
+        parts = min(self.parts, recordings, int(np.bincount(codes).max()))
+        return [] if parts < 2 else grouped_parts(codes, groups, parts, self.random_state)
 
     def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:  # noqa: N803
         """Return the probability of every class, shape (n, n_classes)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from us8k_batch.pages.tables import percent, table
 from us8k_batch.training import rundir
 from us8k_batch.training.article import ArticleScores, article_scores
 from us8k_batch.training.data import Dataset, load_dataset
-from us8k_batch.training.document import describe_run, without_crossing
+from us8k_batch.training.document import describe_run, without_calibration, without_crossing
 from us8k_batch.training.epochs import listening
 from us8k_batch.training.evaluate import Evaluated, Task, evaluate
 from us8k_batch.training.figures import draw_figures
@@ -181,7 +181,11 @@ def train(
             **describe_run(data, features, task, evaluated),
             "article": article and article.to_dict(),
             "tuning": tuned and dict(tuned.document),
-            "warnings": [*warnings, *without_crossing(evaluated[0])],
+            "warnings": [
+                *warnings,
+                *without_crossing(evaluated[0]),
+                *without_calibration(evaluated[0], data.classes),
+            ],
             "created": began.isoformat(timespec="seconds"),
             "jobs": jobs,
             "allow_incomplete": options.allow_incomplete,
@@ -189,13 +193,31 @@ def train(
         }
         write_metrics(folder / rundir.METRICS, evaluated)
         write_predictions(folder / rundir.PREDICTIONS, data, evaluated)
-        draw_figures(evaluated[0].scores, data.classes, folder / rundir.FIGURES)
-        # As run.json will say it, so that the page is the same whoever makes it.
-        document = json.loads(json.dumps(document, allow_nan=False))
-        write_page(folder / rundir.REPORT, run_page(folder, document))
         clock.lap("write")
         document = rundir.finish(folder, document)
-    return Trained(path, document, evaluated[0].scores, article)
+    # The run is whole and in its place: what is drawn of it can take nothing away any more.
+    return Trained(path, _illustrate(path, document), evaluated[0].scores, article)
+
+
+def _illustrate(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """Draw the figures and the page of a run that is in its place; what cannot be drawn becomes a warning."""
+    again = f"us8k report {shlex.quote(str(path))} --out run.html"
+    failed: list[str] = []
+    try:
+        failed += draw_figures(document["scores"], document["classes"], path / rundir.FIGURES)
+    except Exception as error:  # matplotlib may be missing or broken, the disk full
+        failed.append(f"figures could not be drawn: {error}")
+    warnings = [*document["warnings"], *(f"{one}; to draw them again: {again} --figures FOLDER" for one in failed)]
+    # As the page would be made of a run that is there; digests are not known yet.
+    shown = {name: value for name, value in document.items() if name not in ("format", "versions", "files", "digest")}
+    try:
+        write_page(path / rundir.REPORT, run_page(path, {**shown, "warnings": warnings}))
+    except Exception as error:
+        warnings.append(f"{rundir.REPORT} could not be written: {error}; to write it again: {again}")
+    try:
+        return rundir.finish(path, {**document, "warnings": warnings})
+    except OSError as error:
+        return {**document, "warnings": [*warnings, f"figures have no digest in run.json: {error.strerror}"]}
 
 
 def cores() -> int:
