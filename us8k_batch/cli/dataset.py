@@ -14,7 +14,7 @@ def check(output: Output, *, dataset: str) -> int:
     from us8k_batch.catalog.check import check as look
 
     report = look(dataset)
-    output.result("\n".join(report.lines()), report.to_dict())
+    output.answer("\n".join(report.lines()), report.to_dict())
     return 1 if report.findings else 0
 
 

@@ -28,7 +28,7 @@ def status(output: Output, *, store: str, timings: bool) -> int:
     if timings:
         found["timings"] = measured(store)
         text += "\n" + _timings_text(found["timings"])
-    output.result(text, found)
+    output.answer(text, found)
     return 0
 
 

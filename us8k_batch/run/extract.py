@@ -31,6 +31,10 @@ def extract(options: Options, progress: Progress) -> Summary:
         If the run stopped before it was done; the same command resumes it.
     """
     started = time.monotonic()
+    if options.performance_report is not None:
+        from us8k_batch.cluster.report import refuse_report
+
+        refuse_report(options.performance_report)
     found = prepare(options)
     guard_removal(options, found.plan)
     if found.info is not None and found.plan.nothing_to_do:
