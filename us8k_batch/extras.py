@@ -51,7 +51,8 @@ def need(extra: str, what: str, modules: Iterable[str] | None = None) -> None:
     MissingExtraError
         Naming what is missing, and the command that installs it.
     """
-    missing = [name for name in (EXTRAS[extra] if modules is None else modules) if not is_here(name)]
+    wanted = EXTRAS[extra] if modules is None else dict.fromkeys(modules)
+    missing = [name for name in wanted if not is_here(name)]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise MissingExtraError(f"{what} needs {', '.join(missing)}, which {verb} not installed: {install(extra)}")
@@ -59,7 +60,7 @@ def need(extra: str, what: str, modules: Iterable[str] | None = None) -> None:
 
 def is_here(module: str) -> bool:
     """Tell whether a module could be imported, without doing so."""
-    return module in sys.modules or importlib.util.find_spec(module) is not None
+    return importlib.util.find_spec(module) is not None
 
 
 def extra_of(module: str) -> str | None:

@@ -35,6 +35,8 @@ STARTED = {
     "distributed.worker.profile.interval": "1s",
 }
 """Dask's settings for the clusters that we start."""
+MOST_SAID = 300
+"""Characters that are told of an error of somebody else's class."""
 EXPECTED = "expected a cluster specification with module, class, args, kwargs, config, scale or adapt"
 
 
@@ -121,7 +123,7 @@ def started(spec: Spec) -> Iterator[Any]:
                     f"{spec.file}: {spec.name} needs {cause.filename}, which is not found here; "
                     "run this where jobs are submitted"
                 ) from error
-            line = f"{type(cause).__name__}: {cause}".splitlines()[0]
+            line = " ".join(f"{type(cause).__name__}: {cause}".split())[:MOST_SAID]
             raise RequestError(f"{spec.file}: {spec.name} cannot be started ({line}); {EXPECTED}") from error
         yield cluster
 
@@ -140,7 +142,7 @@ def interrupts_ignored() -> Iterator[None]:
 
 
 def _ask_for_workers(spec: Spec, cluster: Any) -> None:
-    """Ask for the first workers and wait until that is done: Dask only logs it when asking fails, with a traceback."""
+    """Ask for the first workers, and wait until that is done: if it failed, Dask would log a traceback and go on."""
     first = spec.scale
     if first is None and spec.adapt is not None:
         least = {"minimum": "n", "minimum_jobs": "jobs"}
@@ -157,7 +159,7 @@ def _ask_for_workers(spec: Spec, cluster: Any) -> None:
 
 
 def _close(cluster: Any) -> None:
-    """Close a cluster; what its class fails to end, such as jobs that were never submitted, is no error of the run."""
+    """Close a cluster; what its class fails to end, such as jobs that were never submitted, fails no run."""
     try:
         cluster.close()
     except Exception:  # whatever its class raises

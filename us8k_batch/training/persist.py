@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from us8k_batch.errors import DamageError, RequestError
-from us8k_batch.training.models import Model
+from us8k_batch.training.models import Model, require
 
 TRUSTED = frozenset(
     {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from us8k_batch.errors import RequestError
-from us8k_batch.extras import need
+from us8k_batch.extras import EXTRAS, need
 from us8k_batch.training import rundir
 
 logger = logging.getLogger(__name__)
@@ -47,14 +47,16 @@ class Adapter:
 
     place: str
     """Our module, which has `open_tracker`."""
+    module: str
+    """What must be importable, beside the rest of the optional part."""
     extra: str
     """The optional part that brings it."""
 
 
 ADAPTERS = {
-    "mlflow": Adapter("us8k_batch.training.track_mlflow", "mlflow"),
-    "tensorboard": Adapter("us8k_batch.training.track_tensorboard", "tensorboard"),
-    "comet": Adapter("us8k_batch.training.track_comet", "comet"),
+    "mlflow": Adapter("us8k_batch.training.track_mlflow", "mlflow", "mlflow"),
+    "tensorboard": Adapter("us8k_batch.training.track_tensorboard", "tensorboardX", "tensorboard"),
+    "comet": Adapter("us8k_batch.training.track_comet", "comet_ml", "comet"),
 }
 """Trackers by name; each writes files beside the run directory and uses no network."""
 
@@ -75,7 +77,7 @@ def refuse_unknown(names: Sequence[str]) -> None:
             hint = f"did you mean {close[0]}? " if close else ""
             raise RequestError(f"tracker {name!r} is unknown: {hint}expected one of {', '.join(ADAPTERS)}")
         adapter = ADAPTERS[name]
-        need(adapter.extra, f"tracker {name}")
+        need(adapter.extra, f"tracker {name}", (adapter.module, *EXTRAS.get(adapter.extra, ())))
 
 
 def track_run(path: Path, names: Sequence[str]) -> list[str]:
