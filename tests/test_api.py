@@ -105,3 +105,8 @@ def test_mistakes_are_the_commands_mistakes(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(RequestError):
         us8k_batch.plan(tmp_path, tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_shell_completes_what_there_is() -> None:
+    """``dir`` lists what is imported only when it is asked for."""
+    assert set(us8k_batch.__all__) <= set(dir(us8k_batch))

@@ -44,6 +44,8 @@ class Output:
             console.forget()
 
 
+NOTHING = "nothing was written"
+"""What is left by a command that writes its result whole or not at all, or none."""
 RESUMES = "what is committed stays, the same command resumes"
 """What is left by an extraction."""
 GOES_ON = "the same command goes on where it was"
@@ -53,6 +55,9 @@ GOES_ON = "the same command goes on where it was"
 class Program(click.Command):
     """A command as a program of its own: nothing that it cannot print ends it."""
 
+    interrupted: str = NOTHING
+    """What is true after Ctrl-C."""
+
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run it, and leave the process."""
         console.install()
@@ -60,9 +65,7 @@ class Program(click.Command):
             return super().main(*args, **extra)
 
 
-def command(
-    name: str, example: str, *, interrupted: str = "nothing was written"
-) -> Callable[[Callable[..., int]], click.Command]:
+def command(name: str, example: str, *, interrupted: str = NOTHING) -> Callable[[Callable[..., int]], click.Command]:
     """Make a command out of a function that takes an `Output` and returns an exit status.
 
     Parameters
@@ -94,9 +97,10 @@ def command(
             wrapped = option(wrapped)
         # Said here too, because a script in jobs/ is this command without the group that would pass it on.
         settings = {"help_option_names": ["-h", "--help"]}
-        return click.command(name, cls=Program, epilog=f"\b\nExample:\n  {example}", context_settings=settings)(
-            wrapped
-        )
+        epilog = f"\b\nExample:\n  {example}"
+        made: Program = click.command(name, cls=Program, epilog=epilog, context_settings=settings)(wrapped)
+        made.interrupted = interrupted
+        return made
 
     return decorate
 
