@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from feature_stores import make_features_store
 from runs import SMALL
 from stores import files
 
@@ -110,3 +111,14 @@ def test_mistakes_are_the_commands_mistakes(folder: Path, tmp_path: Path) -> Non
 def test_a_shell_completes_what_there_is() -> None:
     """``dir`` lists what is imported only when it is asked for."""
     assert set(us8k_batch.__all__) <= set(dir(us8k_batch))
+
+
+def test_telling_is_never_worth_a_run(tmp_path: Path) -> None:
+    """``tell=print`` where stdout is full: the work is done all the same."""
+
+    def full(message: str) -> None:
+        raise OSError(28, f"no room for {message}")
+
+    store = make_features_store(tmp_path / "store", clips=36)
+    assert us8k_batch.cross_validate(store, "dummy", out=tmp_path / "run", tell=full).path.is_dir()
+    assert us8k_batch.report(store, tmp_path / "page.html", tell=full).bytes

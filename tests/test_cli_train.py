@@ -91,9 +91,8 @@ def test_a_bad_request_is_exit_status_2(store: str, tmp_path: Path, arguments: l
 )
 def test_a_place_that_cannot_be_written_is_a_bad_request(store: str, tmp_path: Path, arguments: list[str]) -> None:
     """A read-only file system: exit status 2, and a sentence that names the place and what to do instead."""
-    (tmp_path / "grid.toml").write_text(
-        'models = ["dummy"]\nfeatures = ["mean"]\nseeds = [0]\nprotocols = ["folds"]\n'
-    )
+    lists = {"models": ["dummy"], "features": ["mean"], "seeds": [0], "protocols": ["folds"]}
+    (tmp_path / "grid.toml").write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in lists.items()))
     known = {"STORE": store, "GRID": str(tmp_path / "grid.toml"), "PLACE": "/proc/new"}
     for name, value in known.items():
         arguments = [argument.replace(name, value) for argument in arguments]

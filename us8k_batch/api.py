@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,7 @@ def extract(
         where={"scheduler": scheduler, "scheduler_file": scheduler_file, "spec": cluster},
         workers=workers,
     )
-    return run(options, Lines(tell or _say_nothing))
+    return run(options, Lines(_safe(tell)))
 
 
 def plan(
@@ -220,7 +221,7 @@ def cross_validate(
         out=None if out is None else fspath(out),
         allow_incomplete=allow_incomplete,
     )
-    return train(options, Lines(tell or _say_nothing))
+    return train(options, Lines(_safe(tell)))
 
 
 def report(
@@ -262,12 +263,19 @@ def report(
         [fspath(one) for one in targets],
         fspath(out),
         dataset=None if dataset is None else fspath(dataset),
-        say=tell or _say_nothing,
+        say=_safe(tell),
     )
 
 
-def _say_nothing(_message: str) -> None:
-    pass
+def _safe(tell: Tell | None) -> Tell:
+    """Return what tells a line and ends nothing: ``print`` raises where stdout is closed or full."""
+
+    def say(message: str) -> None:
+        if tell is not None:
+            with contextlib.suppress(OSError):
+                tell(message)
+
+    return say
 
 
 def _options(
