@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ def extract(
         where={"scheduler": scheduler, "scheduler_file": scheduler_file, "spec": cluster},
         workers=workers,
     )
-    return run(options, Lines(_safe(tell)))
+    return run(options, Lines(partial(_tell, tell)))
 
 
 def plan(
@@ -221,7 +222,7 @@ def cross_validate(
         out=None if out is None else fspath(out),
         allow_incomplete=allow_incomplete,
     )
-    return train(options, Lines(_safe(tell)))
+    return train(options, Lines(partial(_tell, tell)))
 
 
 def report(
@@ -263,19 +264,14 @@ def report(
         [fspath(one) for one in targets],
         fspath(out),
         dataset=None if dataset is None else fspath(dataset),
-        say=_safe(tell),
+        say=partial(_tell, tell),
     )
 
 
-def _safe(tell: Tell | None) -> Tell:
-    """Return what tells a line and ends nothing: ``print`` raises where stdout is closed or full."""
-
-    def say(message: str) -> None:
-        if tell is not None:
-            with contextlib.suppress(OSError):
-                tell(message)
-
-    return say
+def _tell(tell: Tell | None, message: str) -> None:
+    """Tell a line; that ``print`` raises where stdout is closed or full ends nothing."""
+    with contextlib.suppress(OSError):
+        (tell or str)(message)
 
 
 def _options(
