@@ -570,3 +570,16 @@ def test_a_summary_counts_what_was_extracted_and_what_failed_apart(tmp_path: Pat
     done = us8k("extract", dataset, tmp_path / "store", "--scheduler", scheduler)
     assert done.status == 3
     assert "0 extracted, 2 failed," in done.out
+
+
+def test_an_interrupted_report_ends_and_leaves_no_page(dataset: Path, store: Path, tmp_path: Path) -> None:
+    """Ctrl-C while clips are decoded: exit status 130 at once, and what it says is true."""
+    page = tmp_path / "page.html"
+    command = [*PROGRAM, "report", str(store), "--dataset", str(dataset), "--out", str(page)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        read_until(process.stderr, "listening to")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, page.exists()) == (130, False)
+    assert "interrupted; nothing was written" in err
