@@ -565,7 +565,7 @@ def test_what_an_interruption_leaves_is_true_of_each_command() -> None:
 def test_a_summary_counts_what_was_extracted_and_what_failed_apart(tmp_path: Path, scheduler: str) -> None:
     """Two clips of which none can be read: none is extracted."""
     dataset = make_manifest(tmp_path, clips=2, seconds=0.1)
-    for clip in (tmp_path / "audio").rglob("*.wav"):
+    for clip in (tmp_path / "audio").iterdir():
         clip.write_bytes(b"RIFF")
     done = us8k("extract", dataset, tmp_path / "store", "--scheduler", scheduler)
     assert done.status == 3
