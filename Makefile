@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Dozens of processes are started, and where this is set, each of them compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: audit fuzz test-newest demo test test-browser chaos lint pictures bench bench-kernel bench-scale lock clean
+.PHONY: audit fuzz test-floors test-newest demo test test-browser chaos lint pictures bench bench-kernel bench-scale lock clean
 
 demo: $(VENV)/.run  ## environment, then the whole job on this machine
 	$(BIN)/us8k demo demo
@@ -61,15 +61,21 @@ fuzz: $(VENV)/.fuzz  ## hostile input for each reader, for SECONDS each
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ 'atheris>=3.0,<4'
 
+EXTRAS := .[train,report,dashboard,ssh,jobqueue,nn,tune,mlflow,tensorboard,comet,aws,build,test]
 NEWEST ?= python3.13
-test-newest:  ## the golden store, read by the newest zarr, xarray and pyarrow on a newer Python (NEWEST=python3.14)
-	@if ! $(NEWEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
-		echo "skipped: $(NEWEST) is not there or older than 3.12, which the newest zarr needs; name one with NEWEST="; \
-	else \
-		$(NEWEST) -m venv $(VENV)-newest && \
-		$(VENV)-newest/bin/python -m pip install --quiet --upgrade zarr xarray pyarrow && \
-		$(VENV)-newest/bin/python tests/read_plainly.py tests/golden/store; \
-	fi
+test-newest: $(VENV)/.dev  ## all tests with the newest release of everything on a newer Python (NEWEST=python3.14); ONLY= some
+	@$(NEWEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || \
+		{ echo "$(NEWEST) is not there or older than 3.12, which the newest zarr needs; name one with NEWEST="; exit 1; }
+	$(BIN)/uv venv --quiet --allow-existing --python $(NEWEST) $(VENV)-newest
+	$(BIN)/uv pip install --quiet --upgrade --python $(VENV)-newest/bin/python --editable '$(EXTRAS)'
+	$(VENV)-newest/bin/python -m pytest -q -n 2 --dist worksteal $(or $(ONLY),tests)
+	$(VENV)-newest/bin/python tests/read_plainly.py tests/golden/store
+
+FLOORS ?= python3.11
+test-floors: $(VENV)/.dev  ## all tests with the lowest releases that pyproject.toml allows, on Python 3.11; ONLY= some
+	$(BIN)/uv venv --quiet --clear --python $(FLOORS) $(VENV)-floors
+	$(BIN)/uv pip install --quiet --resolution lowest-direct --python $(VENV)-floors/bin/python --editable '$(EXTRAS)'
+	$(VENV)-floors/bin/python -m pytest -q -n 2 --dist worksteal $(or $(ONLY),tests)
 
 bench-scale: $(VENV)/.dev  ## plan, submit, publish and read at 100,000 and a million clips, without audio; 15 minutes
 	$(BIN)/python -W ignore benchmarks/bench_scale.py
@@ -94,4 +100,4 @@ $(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(VENV)-* demo

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from datasets import make_manifest
+from feature_stores import make_features_store
 from runs import SMALL
 from stores import files
 
@@ -164,3 +165,19 @@ def test_labels_that_look_alike_are_told_by_every_run(scheduler: str, tmp_path: 
         assert any(line.startswith("warning: labels that look like one class") for line in told)
     assert set(us8k_batch.open_store(str(tmp_path / "store")).pooled["label"]) == {"rain", "rain "}
     assert "look like one class" in us8k_batch.plan(manifest, tmp_path / "store").text
+
+
+def test_a_shell_completes_what_there_is() -> None:
+    """``dir`` lists what is imported only when it is asked for."""
+    assert set(us8k_batch.__all__) <= set(dir(us8k_batch))
+
+
+def test_telling_is_never_worth_a_run(tmp_path: Path) -> None:
+    """``tell=print`` where stdout is full: the work is done all the same."""
+
+    def full(message: str) -> None:
+        raise OSError(28, f"no room for {message}")
+
+    store = make_features_store(tmp_path / "store", clips=36)
+    assert us8k_batch.cross_validate(store, "dummy", out=tmp_path / "run", tell=full).path.is_dir()
+    assert us8k_batch.report(store, tmp_path / "page.html", tell=full).bytes

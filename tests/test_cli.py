@@ -544,3 +544,42 @@ def test_the_demo_prints_commands_that_run(tmp_path: Path) -> None:
         ran = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)  # noqa: S602
         assert ran.returncode == 0, ran.stderr
         assert ran.stdout
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("extrat", "extract"), ("verfy", "verify"), ("chek", "check")])
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(typed: str, meant: str) -> None:
+    """Exit status 2, and a suggestion."""
+    done = us8k(typed, "x")
+    assert done.status == 2
+    assert f"No such command '{typed}'. Did you mean {meant}?" in done.err
+
+
+def test_what_an_interruption_leaves_is_true_of_each_command() -> None:
+    """Only what goes on with the same command says so."""
+    promised = {"extract", "demo", "fetch", "tune", "experiment"}
+    for name in COMMANDS:
+        told = help_of(name).interrupted  # type: ignore[attr-defined]
+        assert ("the same command" in told) == (name in promised), name
+
+
+def test_a_summary_counts_what_was_extracted_and_what_failed_apart(tmp_path: Path, scheduler: str) -> None:
+    """Two clips of which none can be read: none is extracted."""
+    dataset = make_manifest(tmp_path, clips=2, seconds=0.1)
+    for clip in (tmp_path / "audio").iterdir():
+        clip.write_bytes(b"RIFF")
+    done = us8k("extract", dataset, tmp_path / "store", "--scheduler", scheduler, "--set", "max_seconds=1")
+    assert done.status == 3, done.err
+    assert "0 extracted, 2 failed," in done.out
+
+
+def test_an_interrupted_report_ends_and_leaves_no_page(dataset: Path, store: Path, tmp_path: Path) -> None:
+    """Ctrl-C while clips are decoded: exit status 130 at once, and what it says is true."""
+    page = tmp_path / "page.html"
+    command = [*PROGRAM, "report", str(store), "--dataset", str(dataset), "--out", str(page)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        read_until(process.stderr, "listening to")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, page.exists()) == (130, False)
+    assert "interrupted; nothing was written" in err

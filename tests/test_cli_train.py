@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -74,3 +75,54 @@ def test_a_bad_request_is_exit_status_2(store: str, tmp_path: Path, arguments: l
     assert message in done.stderr
     assert json.loads(done.stdout)["exit_status"] == 2
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "STORE", "--model", "dummy", "--out", "PLACE/run"],
+        ["tune", "STORE", "--model", "logistic", "--trials", "1", "--out", "PLACE/run"],
+        ["experiment", "GRID", "STORE", "--out", "PLACE/grid"],
+        ["report", "STORE", "--out", "PLACE/page.html"],
+        ["pool", "STORE", "PLACE/pooled.parquet"],
+        ["fetch", "PLACE/data", "--accept-licence"],
+        ["fetch", "PLACE/data", "--accept-licence", "--subset", "1"],
+    ],
+)
+def test_a_place_that_cannot_be_written_is_a_bad_request(store: str, tmp_path: Path, arguments: list[str]) -> None:
+    """A read-only file system: exit status 2, and a sentence that names the place and what to do instead."""
+    lists = {"models": ["dummy"], "features": ["mean"], "seeds": [0], "protocols": ["folds"]}
+    (tmp_path / "grid.toml").write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in lists.items()))
+    known = {"STORE": store, "GRID": str(tmp_path / "grid.toml"), "PLACE": "/proc/new"}
+    for name, value in known.items():
+        arguments = [argument.replace(name, value) for argument in arguments]
+    done = us8k(*arguments)
+    assert done.exit_code == 2, done.output
+    assert "/proc/new" in done.stderr
+    assert "cannot be written (" in done.stderr
+    assert "choose another" in done.stderr or "expected a folder that exists" in done.stderr
+
+
+@pytest.mark.parametrize("model", ["svm", "cnn"])
+def test_a_run_that_fails_leaves_no_folders(tmp_path: Path, model: str) -> None:
+    """With --out in folders that are not there: none of them, nor what is kept beside runs."""
+    store = make_features_store(tmp_path / "store")
+    for shard in (store / "mfcc.zarr" / "mfcc" / "c").rglob("0"):
+        if shard.is_file():
+            shard.write_bytes(shard.read_bytes()[:-40])
+    done = us8k("train", str(store), "--model", model, "--out", str(tmp_path / "a" / "b" / "run"))
+    assert done.exit_code == 1, done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_run_lets_in_whom_umask_lets_in(store: str, tmp_path: Path) -> None:
+    """Its folders, files and models, and what is kept beside it, are as private as its user's other files."""
+    before = os.umask(0o077)
+    try:
+        assert us8k("train", store, "--model", "logistic", "--out", str(tmp_path / "a" / "run")).exit_code == 0
+    finally:
+        os.umask(before)
+    assert us8k("train", store, "--model", "logistic", "--out", str(tmp_path / "b" / "run")).exit_code == 0
+    for folder, others in (("a", 0), ("b", 0o044)):
+        modes = {path.stat().st_mode & 0o044 for path in [tmp_path / folder, *(tmp_path / folder).rglob("*")]}
+        assert modes == {others}

@@ -63,7 +63,7 @@ def test_a_failure_leaves_what_was_there(store: Path, tmp_path: Path) -> None:
     out.parent.mkdir()
     out.write_bytes(b"before")
     with pytest.raises(DamageError):
-        pool(str(damaged), str(out), ["mean"])
+        pool(str(damaged), str(out), ["mean"], force=True)
     assert [(file.name, file.read_bytes()) for file in out.parent.iterdir()] == [("pooled.parquet", b"before")]
 
 
@@ -73,6 +73,7 @@ def test_a_failure_leaves_what_was_there(store: Path, tmp_path: Path) -> None:
         ("s3://bucket/out.parquet", "expected a local path"),
         ("{store}/new.parquet", "lies in the store"),
         ("{tmp}", "is a folder"),
+        ("{tmp}/out.csv", "expected a name that ends in .parquet"),
         ("{tmp}/none/out.parquet", "expected a folder that exists"),
     ],
 )
@@ -82,3 +83,13 @@ def test_places_that_cannot_be_written_are_refused(store: Path, tmp_path: Path, 
     with pytest.raises(RequestError, match=message):
         pool(str(store), out.format(store=store, tmp=tmp_path), ["mean"])
     assert sorted(store.rglob("*")) == before
+
+
+def test_a_file_that_is_there_is_replaced_only_by_force(store: Path, tmp_path: Path) -> None:
+    """Without --force it is refused and stays as it is."""
+    out = tmp_path / "pooled.parquet"
+    out.write_bytes(b"before")
+    with pytest.raises(RequestError, match="is there already; choose another name, or add --force"):
+        pool(str(store), str(out), ["mean"])
+    assert out.read_bytes() == b"before"
+    assert pool(str(store), str(out), ["mean"], force=True).clips == len(pd.read_parquet(out))

@@ -193,3 +193,35 @@ def test_hand_started_processes_speak_tls(authority: Path, tmp_path: Path) -> No
             connect(Where(scheduler=hand.address), make_settings(), Bench),
         ):
             pass
+
+
+@pytest.mark.parametrize("how", [{"scale": 1}, {"adapt": {"minimum_jobs": 1, "maximum_jobs": 2}}])
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [(None, r"needs sbatch, which is not found here"), ("echo no partition >&2; exit 1", r"no partition")],
+)
+def test_jobs_that_cannot_be_submitted_are_said_at_once(
+    tmp_path: Path, how: dict[str, Any], script: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the batch system's command, or when it refuses: nobody waits for workers that never come."""
+    if script is not None:
+        (tmp_path / "sbatch").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    given = {"cores": 1, "memory": "1GB", "security": True, "shared_temp_directory": str(tmp_path)}
+    given |= {"log_directory": str(tmp_path), "scheduler_options": {"dashboard_address": "127.0.0.1:0"}}
+    values = {"module": "dask_jobqueue", "class": "SLURMCluster", "kwargs": given, **how}
+    with pytest.raises(RequestError, match=told), start(tmp_path, **values):
+        pass
+
+
+def test_a_class_of_an_extra_is_named_with_the_command_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster file names a package of ours that is not installed."""
+    monkeypatch.setitem(__import__("sys").modules, "dask_jobqueue", None)
+    with (
+        pytest.raises(RequestError, match=r"dask_jobqueue.*install it: .*\[jobqueue\]"),
+        start(tmp_path, **{"module": "dask_jobqueue", "class": "SLURMCluster"}),
+    ):
+        pass

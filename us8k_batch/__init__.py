@@ -31,3 +31,8 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List what can be asked for, for a shell that completes names."""
+    return sorted({*globals(), *_PLACES})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +105,7 @@ def extract(
         where={"scheduler": scheduler, "scheduler_file": scheduler_file, "spec": cluster},
         workers=workers,
     )
-    return run(options, Lines(tell or _say_nothing))
+    return run(options, Lines(partial(_tell, tell)))
 
 
 def plan(
@@ -226,7 +228,7 @@ def cross_validate(
         out=None if out is None else fspath(out),
         allow_incomplete=allow_incomplete,
     )
-    return train(options, Lines(tell or _say_nothing))
+    return train(options, Lines(partial(_tell, tell)))
 
 
 def report(
@@ -265,11 +267,13 @@ def report(
 
     targets = [target] if isinstance(target, str | PathLike) else target
     place = None if dataset is None else fspath(dataset)
-    return write([fspath(one) for one in targets], fspath(out), dataset=place, say=tell or _say_nothing)
+    return write([fspath(one) for one in targets], fspath(out), dataset=place, say=partial(_tell, tell))
 
 
-def _say_nothing(_message: str) -> None:
-    pass
+def _tell(tell: Tell | None, message: str) -> None:
+    """Tell a line; that ``print`` raises where stdout is closed or full ends nothing."""
+    with contextlib.suppress(OSError):
+        (tell or str)(message)
 
 
 def _options(

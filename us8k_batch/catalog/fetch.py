@@ -21,6 +21,7 @@ from us8k_batch.catalog.genuine import load_genuine
 from us8k_batch.catalog.synth import CLASSES
 from us8k_batch.catalog.unpack import Unpacked, unpack
 from us8k_batch.errors import JobError, RequestError
+from us8k_batch.folders import made
 
 URL = "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz"
 MD5 = "9aa69802bbf37fb986f71ec1483a196e"
@@ -98,6 +99,12 @@ def fetch(folder: str, telling: Telling, *, url: str = URL, md5: str = MD5, keep
     genuine = load_genuine()
     if dataset.exists():
         return _present(dataset, genuine)
+    with made(root, "choose another folder"):
+        return _fetch(root, genuine, telling, url, md5, keep_archive=keep_archive)
+
+
+def _fetch(root: Path, genuine: pa.Table, telling: Telling, url: str, md5: str, *, keep_archive: bool) -> Fetched:
+    dataset = root / TOP
     archive = root / f"{TOP}.tar.gz"
     room = _bytes_of(genuine) + _SPARE
     if not archive.exists():
@@ -151,10 +158,15 @@ def fetch_taste(folder: str, telling: Telling, clips: int, *, url: str = URL) ->
     root = Path(folder).absolute() / TASTE
     if root.exists():
         raise RequestError(f"{root}: is there already; use it, or remove it first")
+    with made(root.parent, "choose another folder"):
+        return _fetch_taste(root, telling, clips, url)
+
+
+def _fetch_taste(root: Path, telling: Telling, clips: int, url: str) -> Fetched:
     partial = root.with_name(f"{TASTE}.unpacking")
     if partial.exists():
         shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    partial.mkdir()
     genuine = load_genuine()
     telling.start("unpacking", clips)
     try:

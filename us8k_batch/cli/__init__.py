@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from typing import Any
 
 import click
 
+from us8k_batch.cli.base import Program
 from us8k_batch.version import __version__
 
 COMMANDS = {
@@ -29,7 +32,7 @@ COMMANDS = {
 """Module of each command; a module is imported only when its command is used or listed."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Program, click.Group):
     """A group whose commands are imported when they are needed, so that the command starts at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature is click's
@@ -43,6 +46,13 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"us8k_batch.cli.{COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find a command; of one that there is not, say which was meant."""
+        close = difflib.get_close_matches(args[0], COMMANDS, 1) if args[0] not in COMMANDS else []
+        if close and not args[0].startswith("-"):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {close[0]}?")
+        return super().resolve_command(ctx, args)
 
 
 @click.command(

@@ -16,11 +16,11 @@ def check(output: Output, *, dataset: str, columns: tuple[str, ...]) -> int:
     from us8k_batch.catalog.columns import read_columns
 
     report = look(dataset, columns=read_columns(columns))
-    output.result("\n".join(report.lines()), report.to_dict())
+    output.answer("\n".join(report.lines()), report.to_dict())
     return 1 if report.findings else 0
 
 
-@command("synth", "us8k synth synthetic/ --clips 500")
+@command("synth", "us8k synth synthetic/ --clips 500", interrupted="the dataset is not whole: remove it")
 @click.argument("folder")
 @click.option("--clips", type=click.IntRange(1), default=500, show_default=True, metavar="N", help="Number of clips.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which dataset; the same seed, the same bytes.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import shutil
 import sys
@@ -10,10 +9,11 @@ from pathlib import Path
 
 import click
 
-from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.base import RESUMES, Output, command
+from us8k_batch.extras import EXTRAS, install, is_here
 
 
-@command("demo", "us8k demo /tmp/demo")
+@command("demo", "us8k demo /tmp/demo", interrupted=RESUMES)
 @click.argument("folder", default="demo")
 @click.option(
     "--clips", type=click.IntRange(20), default=500, show_default=True, metavar="N", help="Number of clips."
@@ -54,8 +54,8 @@ page:    {page}     (open it in any browser)"""
 
 def _train(output: Output, store: Path, runs: Path) -> str:
     """Train as the tutorial does, with the honest number beside it, if the trainer is installed."""
-    if importlib.util.find_spec("sklearn") is None or importlib.util.find_spec("xgboost") is None:
-        return "train:   not installed here: pip install 'us8k-batch[train]'"
+    if not all(map(is_here, EXTRAS["train"])):
+        return f"train:   not installed here: {install('train')}"
     from us8k_batch.cli.learning import TerminalLearning
     from us8k_batch.training.rundir import free_path
     from us8k_batch.training.train import TrainOptions, train
@@ -71,7 +71,7 @@ def _report(output: Output, store: Path, dataset: Path, page: Path) -> str:
     """Write the page about the store, with pictures and sounds if what draws them is installed; return its path."""
     from us8k_batch.reporting.report import report
 
-    drawn = importlib.util.find_spec("matplotlib") is not None
+    drawn = is_here("matplotlib")
     return report([str(store)], str(page), dataset=str(dataset) if drawn else None, say=output.say).out
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from us8k_batch.cli.base import Output, columns_option, command
+from us8k_batch.cli.base import RESUMES, Output, columns_option, command
 from us8k_batch.cli.lean import forgo_pandas
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
     return decorate
 
 
-@command("extract", "us8k extract UrbanSound8K features/ --workers 2")
+@command("extract", "us8k extract UrbanSound8K features/ --workers 2", interrupted=RESUMES)
 @_with((*_COMMON, *_RUNNING))
 @click.option("--dry-run", is_flag=True, help="Only say what would be done: us8k plan.")
 def extract(output: Output, *, dry_run: bool, **given: Any) -> int:
@@ -67,10 +67,10 @@ def extract(output: Output, *, dry_run: bool, **given: Any) -> int:
     from us8k_batch.run.extract import extract as run
 
     summary = run(_options(given), TerminalProgress(output))
-    done = summary.extracted + summary.failed
+    failed = f", {summary.failed} failed," if summary.failed else ""
     text = (
         f"{summary.live} clips are live in {summary.store}, {summary.failures} failed or are missing; "
-        f"{done} extracted in {summary.seconds:.1f} s"
+        f"{summary.extracted} extracted{failed} in {summary.seconds:.1f} s"
     )
     if summary.interrupted:
         text += "\ninterrupted: run the same command again to go on"
@@ -95,7 +95,7 @@ def _plan(output: Output, options: Options, clip_id: str | None) -> int:
     from us8k_batch.run.describe import describe
 
     described = describe(options, clip_id)
-    output.result(described.text, described.values)
+    output.answer(described.text, described.values)
     return 0
 
 

@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.base import GOES_ON, Output, command
 
 
-@command("fetch", "us8k fetch data/ --accept-licence")
+@command("fetch", "us8k fetch data/ --accept-licence", interrupted=GOES_ON)
 @click.argument("folder", metavar="DIR")
 @click.option("--accept-licence", is_flag=True, help="Accept the dataset's licence, which is shown otherwise.")
 @click.option(

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from us8k_batch.repair.repair import Repaired
 
 
+UNPROVED = "the store is not proved; a repair that was begun is finished by the next one"
+HALF = "the new store is not whole: remove it"
+
+
 @command("status", "us8k status features/")
 @click.argument("store")
 @click.option("--timings", is_flag=True, help="Also say where the time of the last extraction went.")
@@ -28,11 +32,11 @@ def status(output: Output, *, store: str, timings: bool) -> int:
     if timings:
         found["timings"] = measured(store)
         text += "\n" + _timings_text(found["timings"])
-    output.result(text, found)
+    output.answer(text, found)
     return 0
 
 
-@command("verify", "us8k verify features/ --against UrbanSound8K --sample 50")
+@command("verify", "us8k verify features/ --against UrbanSound8K --sample 50", interrupted=UNPROVED)
 @click.argument("store")
 @click.option("--against", metavar="DATASET", help="Also compute a sample again with librosa itself.")
 @click.option(
@@ -117,7 +121,7 @@ def verify(
     return 1 if bad or waiting else 0
 
 
-@command("compact", "us8k compact features/ features-compact/")
+@command("compact", "us8k compact features/ features-compact/", interrupted=HALF)
 @click.argument("store")
 @click.argument("new_store")
 def compact(output: Output, *, store: str, new_store: str) -> int:

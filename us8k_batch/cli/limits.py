@@ -7,7 +7,7 @@ import threading
 
 MESSAGE = (
     "a limit of this machine allows no more threads, processes or memory: raise it (`ulimit -u`, `ulimit -v`, or the "
-    "container's); what is committed stays, the same command resumes"
+    "container's)"
 )
 
 

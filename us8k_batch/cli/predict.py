@@ -33,5 +33,5 @@ def predict(output: Output, *, run: str, audio: tuple[str, ...], trackers: tuple
     said = {one.path: one.probabilities for one in done.predictions}
     failed = track_sounds(Path(run).absolute(), trackers, said)
     notes = [f"note: {warning}" for warning in [*done.warnings, *failed]]
-    output.result("\n".join([*done.lines(), *notes]), {**done.to_dict(), "tracking": failed})
+    output.answer("\n".join([*done.lines(), *notes]), {**done.to_dict(), "tracking": failed})
     return done.exit_status

@@ -99,7 +99,7 @@ def compare(output: Output, *, runs: tuple[str, ...]) -> int:
     from us8k_batch.training.compare import table
 
     comparison = rank(runs)
-    output.result("\n".join(table(comparison)), comparison.to_dict())
+    output.answer("\n".join(table(comparison)), comparison.to_dict())
     return 0
 
 
@@ -114,12 +114,13 @@ def compare(output: Output, *, runs: tuple[str, ...]) -> int:
     help="Statistics over the frames, such as min, max, median, variance, skewness, kurtosis, d1_mean; "
     "or a feature set, such as salamon14.",
 )
-def pool(output: Output, *, store: str, out: str, statistics: str) -> int:
-    """Pool the frames in STORE anew, one row per clip, without touching audio."""
+@click.option("--force", is_flag=True, help="Replace OUT.parquet if it is there.")
+def pool(output: Output, *, store: str, out: str, statistics: str, force: bool) -> int:
+    """Pool the frames in STORE anew, one row per clip, into a Parquet file, without touching audio."""
     from us8k_batch.training.featuresets import parse_statistics
     from us8k_batch.training.pool import pool as run
 
-    done = run(store, out, parse_statistics(statistics))
+    done = run(store, out, parse_statistics(statistics), force=force)
     text = f"{done.clips} clips with {done.columns} features each in {done.out}"
     output.result(text, asdict(done))
     return 0

@@ -8,10 +8,14 @@ from typing import Any
 
 import click
 
-from us8k_batch.cli.base import Output, command
+from us8k_batch.cli.base import GOES_ON, Output, command
 
 
-@command("tune", "us8k tune features/ --model svm --trials 30 --out runs/svm-tuned")
+@command(
+    "tune",
+    "us8k tune features/ --model svm --trials 30 --out runs/svm-tuned",
+    interrupted=GOES_ON,
+)
 @click.argument("store")
 @click.option("--model", default="xgboost", show_default=True, metavar="NAME", help="A model with a search space.")
 @click.option(
@@ -103,7 +107,11 @@ def _chosen(one: dict[str, Any], space: Iterable[str]) -> str:
     return f"{told} (trial {one['trial']}, {100 * one['accuracy']:.1f} % on the other folds)"
 
 
-@command("experiment", "us8k experiment grid.toml features/ --out runs/grid")
+@command(
+    "experiment",
+    "us8k experiment grid.toml features/ --out runs/grid",
+    interrupted=GOES_ON,
+)
 @click.argument("grid", metavar="GRID.toml")
 @click.argument("store")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the runs; the same one goes on where it was.")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import distributed
 from distributed import Client
 
-from us8k_batch.errors import MissingExtraError, RequestError
+from us8k_batch.errors import RequestError
+from us8k_batch.extras import need
 
 
-@contextlib.contextmanager
-def performance_report(client: Callable[[], Client], file: str | None) -> Iterator[None]:
-    """Write Dask's performance report of the block to a file, if one is given and the scheduler lives.
-
-    `client` tells which one is connected now.
+def refuse_report(file: str) -> None:
+    """Refuse a report that could not be written, before anything is started for it.
 
     Raises
     ------
@@ -26,15 +23,22 @@ def performance_report(client: Callable[[], Client], file: str | None) -> Iterat
     RequestError
         If the file cannot be written.
     """
-    if file is None:
-        yield
-        return
-    if importlib.util.find_spec("bokeh") is None:
-        raise MissingExtraError("--performance-report: install us8k-batch[dashboard]")
+    need("dashboard", "--performance-report")
     try:
         Path(file).touch()
     except OSError as error:
         raise RequestError(f"--performance-report {file}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def performance_report(client: Callable[[], Client], file: str | None) -> Iterator[None]:
+    """Write Dask's performance report of the block to a file, if one is given and the scheduler lives.
+
+    `client` tells which one is connected now.
+    """
+    if file is None:
+        yield
+        return
     report = distributed.performance_report(filename=file)
     with client().as_current():
         report.__enter__()

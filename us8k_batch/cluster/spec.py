@@ -13,11 +13,12 @@ from typing import Any
 
 import dask.config
 import yaml
-from distributed import LocalCluster
+from distributed import LocalCluster, SpecCluster
 from distributed.comm.addressing import parse_host_port
 
 from us8k_batch.cluster.local_cluster import interrupts_ignored, why_not_started
 from us8k_batch.errors import RequestError
+from us8k_batch.extras import extra_of, install
 
 STARTED = {
     # One thread works per worker: a task queued behind a running one would be lost with its worker.
@@ -37,6 +38,8 @@ STARTED = {
     "distributed.worker.memory.pause": False,
 }
 """Dask's settings for the clusters that we start."""
+MOST_SAID = 300
+"""Characters that are told of an error of somebody else's class."""
 EXPECTED = "expected a cluster specification with module, class, args, kwargs, config, scale or adapt"
 
 
@@ -104,25 +107,75 @@ def started(spec: Spec) -> Iterator[Any]:
     try:
         maker = getattr(importlib.import_module(spec.module), spec.name)
     except (ImportError, AttributeError, TypeError) as error:
-        raise RequestError(f"{spec.file}: {error}; install what it names, or correct it: {EXPECTED}") from error
+        raise RequestError(f"{spec.file}: {error}; {_remedy(error)}, or correct it: {EXPECTED}") from error
     # Settings hold as long as the cluster does: workers that come later are started with them, too.
     with dask.config.set(_settings(spec, maker)), contextlib.ExitStack() as stack:
         try:
             with interrupts_ignored():
-                cluster = stack.enter_context(contextlib.closing(maker(*spec.args, **spec.kwargs)))
+                cluster = maker(*spec.args, **spec.kwargs)
+            stack.callback(_close, cluster)
             _refuse_open(spec, cluster)
-            if spec.scale is not None:
-                cluster.scale(**spec.scale) if isinstance(spec.scale, Mapping) else cluster.scale(spec.scale)
-            if spec.adapt is not None:
-                cluster.adapt(**spec.adapt)
+            _ask_for_workers(spec, cluster)
         except RequestError:
             raise
         except Exception as error:  # whatever its class raises: a missing package, a wrong argument, a host away
             logging.getLogger(__name__).debug("%s", spec.file, exc_info=True)
-            raise RequestError(
-                f"{spec.file}: {spec.name} cannot be started ({why_not_started(error)}); {EXPECTED}"
-            ) from error
+            cause = _first_cause(error)
+            if isinstance(cause, FileNotFoundError) and cause.filename:
+                raise RequestError(
+                    f"{spec.file}: {spec.name} needs {cause.filename}, which is not found here; "
+                    "run this where jobs are submitted"
+                ) from error
+            line = " ".join(why_not_started(error).split())[:MOST_SAID]
+            raise RequestError(f"{spec.file}: {spec.name} cannot be started ({line}); {EXPECTED}") from error
         yield cluster
+
+
+def _ask_for_workers(spec: Spec, cluster: Any) -> None:
+    """Ask for the first workers, and wait until that is done: if it failed, Dask would log a traceback and go on."""
+    first = spec.scale
+    if first is None and spec.adapt is not None:
+        least = {"minimum": "n", "minimum_jobs": "jobs"}
+        first = {least[name]: number for name, number in spec.adapt.items() if name in least and number}
+    if first:
+        how = first if isinstance(first, Mapping) else {"n": first}
+        if isinstance(cluster, SpecCluster):
+            with _silent("tornado.application"):
+                cluster.sync(_scale, cluster, how)
+        else:
+            cluster.scale(**how)
+    if spec.adapt is not None:
+        cluster.adapt(**spec.adapt)
+
+
+def _close(cluster: Any) -> None:
+    """Close a cluster; what its class fails to end, such as jobs that were never submitted, fails no run."""
+    try:
+        cluster.close()
+    except Exception:  # whatever its class raises
+        logging.getLogger(__name__).debug("closing %s", cluster, exc_info=True)
+
+
+async def _scale(cluster: SpecCluster, how: Mapping[str, Any]) -> None:
+    cluster.scale(**how)  # leaves the asking to the loop, and ours goes first
+    await cluster._correct_state()
+
+
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _remedy(error: Exception) -> str:
+    """Say how what a cluster file names is installed: by an extra of ours, if it is one of them."""
+    extra = extra_of(error.name) if isinstance(error, ImportError) and error.name else None
+    return f"install it: {install(extra)}" if extra else "install what it names"
 
 
 def _settings(spec: Spec, maker: Any) -> dict[str, Any]:
@@ -156,3 +209,9 @@ def _is_loopback(address: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(parse_host_port(address.partition("://")[2])[0]).is_loopback
     return False
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import MissingExtraError
+from us8k_batch.extras import install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,9 +86,7 @@ def _draw(rows: Sequence[tuple[str, Callable[[Axes], Any]]], *, heights: Sequenc
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError(
-            "pictures of clips need matplotlib, which is not installed: pip install 'us8k-batch[report]'"
-        ) from error
+        raise MissingExtraError(f"pictures of clips: {error}, which draws them: {install('report')}") from error
     # Without a salt the names inside an SVG are random, and its text would be outlines of letters.
     look: dict[Any, Any] = {"svg.hashsalt": "us8k", "svg.fonttype": "none", "font.size": 9, "axes.linewidth": 0.6}
     look |= {"text.parse_math": False, "text.usetex": False}

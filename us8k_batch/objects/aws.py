@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from us8k_batch.errors import MissingExtraError, RequestError
+from us8k_batch.errors import RequestError
+from us8k_batch.extras import need
 
 FRESH = timedelta(minutes=5)
 """How long credentials of a file are used until it is read again: tools renew those that expire."""
@@ -74,8 +74,7 @@ def _credentials(profile: str, sections: list[dict[str, str]]) -> dict[str, Any]
     way = next((way for way in OTHER_WAYS if _find(sections, way)), None)
     if way is None:
         return {"credential_provider": ProfileCredentials(profile)} if _keys(sections) else {}
-    if importlib.util.find_spec("boto3") is None:
-        raise MissingExtraError(f"AWS profile {profile}: {way} needs boto3, install us8k-batch[aws]")
+    need("aws", f"AWS profile {profile}: {way}")
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +16,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from us8k_batch.errors import RequestError
+from us8k_batch.folders import beside, made
 
 MOST_NOTES = 4
 """Notes one below the other; there may be one for each fold."""
@@ -96,16 +95,14 @@ def write_page(path: Path, page: str) -> int:
     """
     data = page.encode("utf-8")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            file.write(data)
-        temporary = Path(file.name)
-        try:
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink()
-            raise
+        temporary = beside(path)
+        with made(path.parent):
+            try:
+                temporary.write_bytes(data)
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise RequestError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
     return len(data)
@@ -179,9 +176,3 @@ def _template() -> jinja2.Template:
     # StrictUndefined: a misspelt name is an error here, not a hole in the page.
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_asset("page.html"))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

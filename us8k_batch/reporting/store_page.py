@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from markupsafe import Markup
 
+from us8k_batch.extras import need
 from us8k_batch.gallery.gallery import Gallery, make_gallery
 from us8k_batch.pages.heatmap import diverging
 from us8k_batch.pages.shell import Section, facts, folded, grid, note, render_page
@@ -45,6 +46,8 @@ def store_page(path: str, dataset: str | None, say: Callable[[str], None]) -> st
     MissingExtraError
         If `dataset` is given and matplotlib is not installed.
     """
+    if dataset is not None:
+        need("report", "--dataset")
     say(f"counting the clips of {path}")
     store = open_store(path)
     found = store_facts(path, store)

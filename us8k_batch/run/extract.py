@@ -34,6 +34,10 @@ def extract(options: Options, progress: Progress) -> Summary:
     """
     refuse_import_of_main()
     started = time.monotonic()
+    if options.performance_report is not None:
+        from us8k_batch.cluster.report import refuse_report
+
+        refuse_report(options.performance_report)
     found = prepare(options)
     for line in warnings(lookalikes(found.catalog.clips)):
         progress.tell(f"warning: {line}")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from us8k_batch.config import FeatureConfig
 from us8k_batch.errors import DamageError, ObjectNotFoundError, StoreError
+from us8k_batch.extras import need
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store import parquet
 from us8k_batch.store.arrays import bounded
@@ -187,10 +188,16 @@ class Store:
     def to_xarray(self) -> xarray.Dataset:
         """Return the live clips' frames as a lazy dataset with clip_id, label, fold and n_frames.
 
+        Raises
+        ------
+        MissingExtraError
+            If xarray is not installed.
+
         Notes
         -----
         Frames are read through Zarr itself, without the check against their digests.
         """
+        need("xarray", "to_xarray()")
         import xarray
 
         Chunks(self._objects, self._info).n_rows()  # refuses what is not ours

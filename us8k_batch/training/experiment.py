@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from us8k_batch.errors import LeaseHeldError, RequestError, Us8kError
+from us8k_batch.folders import made
 from us8k_batch.objects import LocalObjects
 from us8k_batch.store.lease import hold, this_process
 from us8k_batch.training.compare import Comparison, compare, table
@@ -124,10 +125,11 @@ def experiment(
         )
         for cell in cells
     ]
-    made, failed = _run_all(folder, cells, asked, data, progress, wait)
+    with made(folder):
+        new, failed = _run_all(folder, cells, asked, data, progress, wait)
     there = [cell.name for cell in cells if _is_there(folder, cell)]
     comparison = compare([str(folder / name) for name in there]) if there else None
-    return Done(folder, tuple(made), tuple(name for name in there if name not in made), failed, comparison)
+    return Done(folder, tuple(new), tuple(name for name in there if name not in new), failed, comparison)
 
 
 def _run_all(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us8k_batch.errors import RequestError
+from us8k_batch.folders import beside
 from us8k_batch.training.data import Dataset
 
 READ_BYTES = 16 << 20
@@ -151,20 +150,20 @@ def _read(data: Dataset, shape: tuple[int, int, int]) -> Iterator[tuple[int, NDA
 def _write(file: Path, said: dict[str, Any], data: Dataset, shape: tuple[int, int, int]) -> None:
     """Write the frames, then what proves them; whoever is killed in between leaves nothing that is believed."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    temporary = beside(file)
     try:
         digest = 0
-        with os.fdopen(handle, "wb") as out:
+        with temporary.open("xb") as out:
             for _, batch in _read(data, shape):
                 written = np.ascontiguousarray(batch, dtype="<f4").tobytes()
                 digest = google_crc32c.extend(digest, written)
                 out.write(written)
-        proof = Path(f"{name}.json")
+        proof = temporary.with_name(f"{temporary.name}.json")
         proof.write_text(json.dumps({**said, "crc32c": digest}))
-        Path(name).replace(file)
+        temporary.replace(file)
         proof.replace(_proof(file))
     finally:
-        for leftover in (Path(name), Path(f"{name}.json")):
+        for leftover in (temporary, temporary.with_name(f"{temporary.name}.json")):
             leftover.unlink(missing_ok=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from us8k_batch.errors import MissingExtraError, RequestError
+from us8k_batch.extras import install, need
 from us8k_batch.training.epochs import Told
 
 
@@ -73,6 +73,10 @@ PLACES: dict[str, str] = {
 """Module of each model, which has its `ModelSpec` in a mapping `MODELS`; imported when the model is asked for."""
 
 
+EVERY = ("joblib", "matplotlib", "skops")
+"""What every run needs beside its model: to fit, to draw and to keep."""
+
+
 def get_model(name: str) -> ModelSpec:
     """Look a model up.
 
@@ -88,10 +92,8 @@ def get_model(name: str) -> ModelSpec:
         hint = f"did you mean {close[0]}? " if close else ""
         raise RequestError(f"model {name!r} is unknown: {hint}expected one of {', '.join(PLACES)}")
     spec: ModelSpec = importlib.import_module(PLACES[name]).MODELS[name]
-    for module in spec.modules:
-        # Looked for, not imported: that takes seconds, and Keras must be told first what it runs on.
-        if importlib.util.find_spec(module) is None:
-            raise _missing(module, spec.extra, f"model {name}")
+    # Looked for, not imported: that takes seconds, and Keras must be told first what it runs on.
+    need(spec.extra, f"model {name}", (*spec.modules, *EVERY))
     return spec
 
 
@@ -106,11 +108,9 @@ def require(module: str, extra: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise _missing(module, extra, what) from error
-
-
-def _missing(module: str, extra: str, what: str) -> MissingExtraError:
-    return MissingExtraError(f"{what} needs {module}, which is not installed: pip install 'us8k-batch[{extra}]'")
+        raise MissingExtraError(
+            f"{what} needs {module}, which cannot be imported ({error}): {install(extra)}"
+        ) from error
 
 
 def with_parameters(spec: ModelSpec, given: Parameters) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from us8k_batch.errors import DamageError, RequestError
-from us8k_batch.training.models import Model
+from us8k_batch.training.models import Model, require
 
 TRUSTED = frozenset(
     {
@@ -60,8 +60,7 @@ def load_model(file: Path) -> Model:
 
 
 def _load_ubj(file: Path) -> Model:
-    import xgboost
-
+    xgboost = require("xgboost", "train", str(file.name))
     model: Any = xgboost.XGBClassifier()
     try:
         model.load_model(file)
@@ -78,6 +77,7 @@ def _load_keras(file: Path) -> Model:
 
 
 def _load_skops(file: Path) -> Model:
+    require("skops.io", "train", str(file.name))
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 

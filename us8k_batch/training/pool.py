@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from us8k_batch.errors import RequestError
-from us8k_batch.objects import TEMPORARY, is_bucket, local_path
+from us8k_batch.folders import beside
+from us8k_batch.objects import is_bucket, local_path
 from us8k_batch.store.parquet import METADATA_KEY
 from us8k_batch.store.reader import Store, open_store
 from us8k_batch.training.featuresets import REVISION, pooled_batches
 from us8k_batch.training.statistics import column_names, refuse_unknown
+
+SUFFIXES = (".parquet", ".pq")
+FORMATS = "pooled vectors are written as Parquet; expected a name that ends in .parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,14 @@ class Pooled:
     snapshot_id: str
 
 
-def pool(path: str, out: str, statistics: Sequence[str], progress: Callable[[int], None] | None = None) -> Pooled:
+def pool(
+    path: str,
+    out: str,
+    statistics: Sequence[str],
+    progress: Callable[[int], None] | None = None,
+    *,
+    force: bool = False,
+) -> Pooled:
     """Write one row per live clip: clip_id, the dataset's columns, and the statistics as flat float32 columns.
 
     Parameters
@@ -45,6 +55,8 @@ def pool(path: str, out: str, statistics: Sequence[str], progress: Callable[[int
         Names out of ``STATISTICS``.
     progress : callable, optional
         Told how many clips are done.
+    force : bool
+        Replace what is there.
 
     Returns
     -------
@@ -66,6 +78,8 @@ def pool(path: str, out: str, statistics: Sequence[str], progress: Callable[[int
     refuse_unknown(statistics)
     store = open_store(path)
     target = _target(out, store)
+    if target.exists() and not force:
+        raise RequestError(f"{target}: is there already; choose another name, or add --force to replace it")
     own = [name for name in store.pooled.columns if name not in store.pooled_names]
     names = column_names(statistics, store.config.n_mfcc)
     kept = pa.Table.from_pandas(store.pooled[own], preserve_index=False).replace_schema_metadata(None)
@@ -81,9 +95,9 @@ def pool(path: str, out: str, statistics: Sequence[str], progress: Callable[[int
         [*kept.schema, *(pa.field(name, pa.float32()) for name in names)],
         metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()},
     )
+    temporary = beside(target)
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
-        os.close(descriptor)
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise RequestError(
             f"{target}: cannot be written ({error.strerror}); expected a folder that exists"
@@ -91,9 +105,9 @@ def pool(path: str, out: str, statistics: Sequence[str], progress: Callable[[int
     try:
         with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
             _write(writer, schema, kept, store, statistics, progress)
-        _put(Path(temporary), target)
+        _put(temporary, target)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return Pooled(str(target), len(store), len(names), store.snapshot_id)
 
 
@@ -122,16 +136,14 @@ def _target(out: str, store: Store) -> Path:
     target = local_path(out)
     if target.is_dir():
         raise RequestError(f"{target}: is a folder, expected the name of a Parquet file")
+    if target.suffix.lower() not in SUFFIXES:
+        raise RequestError(f"{target}: {FORMATS}")
     if not is_bucket(store.url) and target.resolve().is_relative_to(Path(store.url).resolve()):
         raise RequestError(f"{target}: lies in the store, which only extraction writes to; choose another place")
     return target
 
 
 def _put(temporary: Path, target: Path) -> None:
-    # mkstemp makes a file that nobody else may read.
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(target)

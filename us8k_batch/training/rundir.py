@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -10,7 +11,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from io import BufferedReader
@@ -21,6 +21,7 @@ import pandas as pd
 
 from us8k_batch.documents import MOST_BYTES, read_document
 from us8k_batch.errors import DamageError, RequestError
+from us8k_batch.folders import beside, made
 from us8k_batch.store.parquet import decode
 from us8k_batch.training.conform import ANY_NAME, misfit
 from us8k_batch.training.models import Model
@@ -102,11 +103,12 @@ class Run:
             raise DamageError(f"{self.path}/{DOCUMENT}: {problem}, which no run writes; train again")
 
 
-@contextmanager
-def new_run(path: Path) -> Iterator[Path]:
+@contextlib.contextmanager
+def new_run(path: Path, scrap: str | None = None) -> Iterator[Path]:
     """Give a folder to write a run into, which becomes `path` when all is done and vanishes otherwise.
 
-    The caller ends with `finish`, which makes all of it durable.
+    The caller ends with `finish`, which makes all of it durable. `scrap` is what it keeps beside the run for other
+    runs; see `folders.made`.
 
     Raises
     ------
@@ -114,23 +116,19 @@ def new_run(path: Path) -> Iterator[Path]:
         If there is something at `path` already, or nothing can be written there.
     """
     refuse_occupied(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        folder.chmod(0o755)
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
-    try:
-        for part in (MODELS, FIGURES):
-            (folder / part).mkdir()
-        yield folder
+    folder = beside(path)
+    with made(path.parent, scrap=scrap):
         try:
-            folder.rename(path)
-        except OSError as error:
-            raise RequestError(f"{path}: something else was put there meanwhile; choose another --out") from error
-        _sync(path.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            for part in (MODELS, FIGURES):
+                (folder / part).mkdir(parents=True)
+            yield folder
+            try:
+                folder.rename(path)
+            except OSError as error:
+                raise RequestError(f"{path}: something else was put there meanwhile; choose another --out") from error
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish(folder: Path, document: dict[str, Any]) -> dict[str, Any]:

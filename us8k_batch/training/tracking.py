@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
-import importlib.util
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from us8k_batch.errors import MissingExtraError, RequestError
+from us8k_batch.errors import RequestError
+from us8k_batch.extras import EXTRAS, need
 from us8k_batch.training import rundir
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Adapter:
     place: str
     """Our module, which has `open_tracker`."""
     module: str
-    """What must be importable."""
+    """What must be importable, beside the rest of the optional part."""
     extra: str
     """The optional part that brings it."""
 
@@ -77,11 +77,7 @@ def refuse_unknown(names: Sequence[str]) -> None:
             hint = f"did you mean {close[0]}? " if close else ""
             raise RequestError(f"tracker {name!r} is unknown: {hint}expected one of {', '.join(ADAPTERS)}")
         adapter = ADAPTERS[name]
-        if importlib.util.find_spec(adapter.module) is None:
-            raise MissingExtraError(
-                f"tracker {name} needs {adapter.module}, which is not installed: "
-                f"pip install 'us8k-batch[{adapter.extra}]'"
-            )
+        need(adapter.extra, f"tracker {name}", (adapter.module, *EXTRAS.get(adapter.extra, ())))
 
 
 def track_run(path: Path, names: Sequence[str]) -> list[str]:

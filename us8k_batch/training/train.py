@@ -144,7 +144,6 @@ def train(
         raise RequestError(f"--jobs {jobs}: expected 1 or more")
     path = _target(options, features_name)
     rundir.refuse_occupied(path)
-
     if data is None:
         data = load_dataset(options.store, allow_incomplete=options.allow_incomplete)
     planned = [make_splits(data, options.protocol, options.seed)]
@@ -154,12 +153,13 @@ def train(
         planned += honest
         warnings += reasons
     clock.lap("load")
-    features = load_inputs(data, features_name, path.parent / CACHE)
-    clock.lap("features")
-    progress.tell(
-        f"{len(data)} clips, {len(data.classes)} classes, {len(features.columns)} features; {spec.name}, {jobs} jobs"
-    )
-    with rundir.new_run(path) as folder, listening(progress.learnt) as address:
+    with rundir.new_run(path, CACHE) as folder, listening(progress.learnt) as address:
+        features = load_inputs(data, features_name, path.parent / CACHE)
+        clock.lap("features")
+        progress.tell(
+            f"{len(data)} clips, {len(data.classes)} classes, {len(features.columns)} features; "
+            f"{spec.name}, {jobs} jobs"
+        )
         task = Task(
             spec=spec,
             parameters=parameters,

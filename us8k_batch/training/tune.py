@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from us8k_batch.errors import RequestError
+from us8k_batch.extras import need
+from us8k_batch.folders import made
 from us8k_batch.objects import LocalObjects
 from us8k_batch.store.lease import hold, this_process
 from us8k_batch.training import rundir
@@ -22,7 +24,7 @@ from us8k_batch.training.data import Dataset, load_dataset
 from us8k_batch.training.epochs import listening
 from us8k_batch.training.evaluate import MANY_CLIPS, Task, epochs_are_enough
 from us8k_batch.training.inputs import choose_features, load_inputs
-from us8k_batch.training.models import ModelSpec, get_model, require, with_parameters
+from us8k_batch.training.models import ModelSpec, get_model, with_parameters
 from us8k_batch.training.progress import Progress
 from us8k_batch.training.search import Chosen, Wanted, already_tried, search
 from us8k_batch.training.spaces import Space, space_of
@@ -95,7 +97,7 @@ def tune(options: TuneOptions, progress: Progress, executor: Executor | None = N
     LeaseHeldError
         If another process is at the same search.
     """
-    require("optuna", "tune", "tuning")
+    need("tune", "tuning")
     spec = get_model(options.model)
     parameters = with_parameters(spec, options.parameters)
     space = space_of(spec.name, options.parameters)
@@ -109,10 +111,13 @@ def tune(options: TuneOptions, progress: Progress, executor: Executor | None = N
     rundir.refuse_occupied(path)
     data = load_dataset(options.store, allow_incomplete=options.allow_incomplete)
     outer = make_splits(data, PROTOCOL, options.seed).parts
-    rows = load_inputs(data, features, path.parent / CACHE).values
     inner = [_places_in(split.train, inner_splits(data, split)) for split in outer]
     kept = path.with_name(f".{path.name}-search")
-    with hold(LocalObjects(kept), this_process(f"us8k tune --out {path}")):
+    with (
+        made(path.parent, scrap=CACHE),
+        hold(LocalObjects(kept), this_process(f"us8k tune --out {path}")),
+    ):
+        rows = load_inputs(data, features, path.parent / CACHE).values
         _refuse_other(kept, _asked(options, spec, space, features, data))
         with (
             _storage(kept / TRIALS) as storage,
