@@ -167,6 +167,16 @@ def test_labels_that_look_alike_are_told_by_every_run(scheduler: str, tmp_path: 
     assert "look like one class" in us8k_batch.plan(manifest, tmp_path / "store").text
 
 
+def test_empty_mel_bands_are_warned_of_once(scheduler: str, tmp_path: Path) -> None:
+    """Once a run, not once a clip; not at all where there is nothing to do."""
+    manifest = make_manifest(tmp_path / "data", clips=4, formats=("WAV",))
+    features = read_options(None, SMALL) | {"n_fft": 128, "n_mels": 128}
+    told = [list[str](), list[str]()]
+    for lines in told:
+        us8k_batch.extract(manifest, tmp_path / "store", features=features, scheduler=scheduler, tell=lines.append)
+    assert [sum("mel bands are empty" in line for line in lines) for lines in told] == [1, 0]
+
+
 def test_a_shell_completes_what_there_is() -> None:
     """``dir`` lists what is imported only when it is asked for."""
     assert set(us8k_batch.__all__) <= set(dir(us8k_batch))

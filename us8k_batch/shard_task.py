@@ -14,10 +14,11 @@ from us8k_batch.audio.opening import ClipFile, extension_of
 from us8k_batch.catalog.source import open_source
 from us8k_batch.catalog.unreadable import MissingClipError, PermissionDeniedError
 from us8k_batch.errors import ClipError, DamageError, Failure, ObjectNotFoundError, StorageError
-from us8k_batch.features.decoder import ChildStart, Decoder
+from us8k_batch.features.decoder import Decoder
 from us8k_batch.features.engine import Features
 from us8k_batch.features.fast.sha256 import LARGE, Hasher
 from us8k_batch.features.line import AHEAD
+from us8k_batch.features.process import ChildStart
 from us8k_batch.objects import Objects, open_objects
 from us8k_batch.store.commits import ClipResult, Encoded, Outcome, create_commit, encode_results, read_commit
 from us8k_batch.store.layout import StoreInfo

@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,7 +18,7 @@ from us8k_batch.features.audio import Header
 from us8k_batch.features.compiling import CompilingNotice
 from us8k_batch.features.engine import Features
 from us8k_batch.features.line import Line, Numbers, Request
-from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess
+from us8k_batch.features.process import Allowance, ChildFullError, ChildLostError, ChildProcess, ChildStart
 from us8k_batch.features.wire import Limits, Told, Wanted, WireError
 
 logger = logging.getLogger(__name__)
@@ -31,16 +30,6 @@ _SLOWEST = 500
 """Bytes per second below which no sound is worth waiting for: a header may promise days."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ChildStart:
-    """How a child started."""
-
-    seconds: float
-    """Time until READY, in seconds."""
-    compiled: bool
-    """Whether it compiled the kernels first, once for all processes of the machine."""
 
 
 class Decoder:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -78,6 +79,16 @@ class Allowance:
         self.granted += more
         self.left += more
         return more > 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStart:
+    """How a child started."""
+
+    seconds: float
+    """Time until READY, in seconds."""
+    compiled: bool
+    """Whether it compiled the kernels first, once for all processes of the machine."""
 
 
 class ChildProcess:

@@ -45,6 +45,10 @@ def extract(options: Options, progress: Progress) -> Summary:
     if found.info is not None and found.plan.nothing_to_do:
         return summarise(found, found.plan.counts(), started)
     # Dask and Zarr cost more to import than finding out that there is nothing to do.
+    from us8k_batch.features.mel import empty_bands
     from us8k_batch.run.session import hold_and_work
 
+    empty = empty_bands(options.config if found.info is None else found.info.config)
+    if empty:
+        progress.tell(f"warning: {empty}")
     return hold_and_work(options, progress, found.catalog, found.objects, started, found.state)

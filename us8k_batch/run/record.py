@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-from us8k_batch.features.decoder import ChildStart
+from us8k_batch.features.process import ChildStart
 from us8k_batch.objects import Objects
 from us8k_batch.shard_task import ShardReport
 from us8k_batch.store.layout import RUNS

@@ -16,7 +16,6 @@ from us8k_batch.catalog.dataset import Catalog
 from us8k_batch.cluster.connect import connect
 from us8k_batch.errors import JobError, RequestError, RunInterruptedError, StorageError, Us8kError
 from us8k_batch.features.compiling import CompilingNotice
-from us8k_batch.features.mel import empty_bands
 from us8k_batch.objects import Objects
 from us8k_batch.planning.resolve import SEEN
 from us8k_batch.planning.snapshot import make_publication
@@ -52,9 +51,7 @@ def hold_and_work(
     started: float,
     seen: State | None = None,
 ) -> Summary:
-    """Make sure that the store keeps its promise, take the lease, and carry the run out.
-
-    `seen` is what was found of the store without the lease.
+    """Probe the store, take the lease, and carry the run out; `seen` was found of the store without the lease.
 
     Raises
     ------
@@ -153,16 +150,12 @@ class _Run:
     def _extract(self) -> None:
         with contextlib.ExitStack() as stack:
             with self.stop.at_once(), timed(self.phases, "connect"):
-                tell = self.progress.tell
-                where, settings = self.options.where, self.options.settings
-                cluster = stack.enter_context(connect(where, settings, Workshop, tell, CompilingNotice(tell)))
+                how, tell = self.options, self.progress.tell
+                cluster = stack.enter_context(connect(how.where, how.settings, Workshop, tell, CompilingNotice(tell)))
                 crew = Crew(cluster, self.options, self.run_id, self.progress, self.tally, self.stop)
                 crew.preflight(self._check())
             self.workers = len(cluster.workers())
             self.progress.tell(f"{self.workers} workers; dashboard {cluster.dashboard_link}")
-            warning = empty_bands(self.options.config if self.found.info is None else self.found.info.config)
-            if warning:
-                self.progress.tell(f"warning: {warning}")
             with cluster.performance_report(self.options.performance_report):
                 self._work(crew)
         if self.options.performance_report:
@@ -202,9 +195,8 @@ class _Run:
             clips = self.found.catalog.clips
             job = self._job(new_info(config.with_max_seconds(1.0)))
             there = clips.filter(pc.is_null(clips["error"]))
-            config = config.with_max_seconds(
-                choose_max_seconds(crew, job, there, config, self.options.clips_per_shard)
-            )
+            longest = choose_max_seconds(crew, job, there, config, self.options.clips_per_shard)
+            config = config.with_max_seconds(longest)
         create_info(objects, new_info(config, self.options.clips_per_shard))
         self.found = replace(self.found, info=find_store(self.options, objects))
 
