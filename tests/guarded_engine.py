@@ -77,7 +77,7 @@ def main(side: str, seed: int, n_configs: int) -> None:
     engine.np = types.SimpleNamespace(**numpy)
 
     def make(config: FeatureConfig) -> engine.FastEngine:
-        fast = engine.FastEngine(config, lambda _header: None, plain=lambda _data: None)
+        fast = engine.FastEngine(config, lambda _header: None, plain=lambda _data, _extension: None)
         fast._tables = pack(all_guarded(fast._tables.values, side))
         return fast
 

@@ -48,7 +48,7 @@ KEYS = {
     "extract": EXTRACT,
     "plan": {
         "store", "planned", "resumed", "abandoned_shards", "read_bytes", "estimated_seconds", "nothing_to_do",
-        "publish",
+        "publish", "warnings",
     },
     "status": {
         "store", "config", "frames", "clips_per_shard", "live", "complete", "pending", "uncommitted", "states",
@@ -58,7 +58,7 @@ KEYS = {
     "compact": {"store", "rows_before", "rows", "snapshot_id"},
     "check": {
         "dataset", "layout", "clips", "present", "size", "recordings", "findings", "problems", "duplicates",
-        "crossings", "contradictions", "classes", "census", "durations", "genuine",
+        "crossings", "lookalikes", "contradictions", "classes", "census", "durations", "genuine",
     },
     "synth": {"folder", "clips", "seed"},
 }  # fmt: skip

@@ -145,7 +145,11 @@ def test_who_waits_is_told_of_kernels_that_workers_compile(hand: HandStarted, tm
     """What a worker says in a task, which kernels keep from ending, reaches the client while it waits."""
     told: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
     where = Where(scheduler=hand.address)
-    with connect(where, make_settings(), Bench, lambda seconds, machine: told.put((seconds, machine))) as cluster:
+
+    def note(seconds: float, machine: str) -> None:
+        told.put((seconds, machine))
+
+    with connect(where, make_settings(), Bench, on_compiling=note) as cluster:
         cluster.wait_for_workers()
         list(cluster.run(f"compile-{time.monotonic_ns()}", compile_here, iter([Work(str(tmp_path), 0)])))
         assert told.get(timeout=60) == (12.0, "this machine")

@@ -112,6 +112,7 @@ def test_ctrl_c_ends_what_threads_wait_for():
             raise KeyboardInterrupt
         list(found)
 
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    assert not {thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")} - before

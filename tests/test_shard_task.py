@@ -62,7 +62,7 @@ def test_every_kind_of_clip_becomes_a_row_and_costs_only_itself(workshop: Worksh
         "between.flac": None,
         "large.wav": ("read", "too_large"),
         "noise.wav": ("decode", "not_decodable"),
-        "nothing.wav": ("decode", "not_decodable"),
+        "nothing.wav": ("extract", "empty"),
         "empty.wav": ("extract", "empty"),
         "nan.wav": ("extract", "not_finite"),
         "long.wav": ("extract", "too_long"),

@@ -86,7 +86,7 @@ def wait_for_storage(bench: Bench, work: Work) -> int:
 
 def answer_later(_: object, work: Work) -> int:
     """Answer without a workshop, as a fit of a search does, when the file is there."""
-    return answer(Bench(lambda: None), work)
+    return answer(Bench(lambda: None, lambda _: None), work)
 
 
 def fail_with_os_error(_: object) -> None:

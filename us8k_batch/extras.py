@@ -54,8 +54,8 @@ def need(extra: str, what: str, modules: Iterable[str] | None = None) -> None:
     wanted = EXTRAS[extra] if modules is None else dict.fromkeys(modules)
     missing = [name for name in wanted if not is_here(name)]
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        raise MissingExtraError(f"{what} needs {', '.join(missing)}, which {verb} not installed: {install(extra)}")
+        told = "which is not installed" if len(missing) == 1 else "which are not installed"
+        raise MissingExtraError(f"{what} needs {', '.join(missing)}, {told}: {install(extra)}")
 
 
 def is_here(module: str) -> bool:

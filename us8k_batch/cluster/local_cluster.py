@@ -17,6 +17,8 @@ from us8k_batch.cluster.where import GUARD
 from us8k_batch.errors import RequestError
 from us8k_batch.settings import Settings
 
+MOST_SAID = 300
+"""Characters that are told of an error of somebody else's class."""
 _INSTEAD = (
     "name a scheduler that was started outside of it (--scheduler, or scheduler= from Python), or a cluster file "
     "whose workers are threads (kwargs: {processes: false}, see cluster/local)"
@@ -86,7 +88,7 @@ def why_not_started(error: BaseException) -> str:
             "a worker's process ended at once, and may have said why above; if this was called from a script, "
             f"{GUARD}; otherwise look at the limits of memory and threads (`ulimit -a`)"
         )
-    return f"{type(cause).__name__}: {told}".splitlines()[0]
+    return " ".join(f"{type(cause).__name__}: {told}".split())[:MOST_SAID]
 
 
 @contextlib.contextmanager

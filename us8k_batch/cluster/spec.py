@@ -38,8 +38,6 @@ STARTED = {
     "distributed.worker.memory.pause": False,
 }
 """Dask's settings for the clusters that we start."""
-MOST_SAID = 300
-"""Characters that are told of an error of somebody else's class."""
 EXPECTED = "expected a cluster specification with module, class, args, kwargs, config, scale or adapt"
 
 
@@ -126,8 +124,8 @@ def started(spec: Spec) -> Iterator[Any]:
                     f"{spec.file}: {spec.name} needs {cause.filename}, which is not found here; "
                     "run this where jobs are submitted"
                 ) from error
-            line = " ".join(why_not_started(error).split())[:MOST_SAID]
-            raise RequestError(f"{spec.file}: {spec.name} cannot be started ({line}); {EXPECTED}") from error
+            why = why_not_started(error)
+            raise RequestError(f"{spec.file}: {spec.name} cannot be started ({why}); {EXPECTED}") from error
         yield cluster
 
 

@@ -148,7 +148,8 @@ class BucketObjects:
             try:
                 obstore.put(store, key, data, mode="create", use_multipart=False)
             except (FileExistsError, obstore.exceptions.AlreadyExistsError) as error:
-                if "409 Conflict" in str(error):  # others write or remove it now, and nothing is decided yet
+                # S3 answers 409 while others write or remove it: nothing is decided before it is there.
+                if "409 Conflict" in str(error) and not _is_there(store, key):
                     raise StorageError(f"{self.url}/{key}: others are writing it") from None
                 return False
             return True
@@ -216,6 +217,14 @@ class BucketObjects:
 
     def _ask(self, failed: str, request: Callable[[Any], Answer]) -> Answer:
         return self._bucket.ask(failed, request, lambda error: storage_error(failed, error))
+
+
+def _is_there(store: Any, key: str) -> bool:
+    try:
+        obstore.head(store, key)
+    except (FileNotFoundError, obstore.exceptions.NotFoundError):
+        return False
+    return True
 
 
 def _open_patient(url: str) -> Any:
