@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ import lying_child
 import numpy as np
 import psutil
 import pytest
+import soundfile
 from audio_files import flac_promising, make_audio
 from threadpoolctl import threadpool_limits
 
@@ -415,6 +417,21 @@ def test_ctrl_c_does_not_end_the_child(decoder: Decoder, expected: list[Features
     os.kill(before or 0, signal.SIGINT)
     assert_same(decoder.extract(CLIPS[0]), expected[0])
     assert decoder.pid == before
+
+
+def test_clips_that_the_kernel_hands_over_are_computed_in_the_child() -> None:
+    """By the plain engine, whose resampler is compiled there and then."""
+    seconds = np.arange(22050) / 44100
+    noise = np.random.default_rng(1).standard_normal(len(seconds)) * 10 ** (-60 / 20)
+    file = io.BytesIO()
+    whistle = 0.25 * (np.sin(2 * np.pi * 10_300 * seconds) + noise)
+    soundfile.write(file, whistle, 44100, format="WAV", subtype="PCM_16")
+    config = FeatureConfig(res_type="kaiser_fast", max_seconds=1.0)
+    librosa = make_engine(config, "librosa")(file.getvalue())
+    with Decoder(config, "auto") as decoder:
+        features = decoder.extract(file.getvalue())
+    assert isinstance(features, Features)
+    assert np.abs(features.mfcc - librosa.mfcc).max() <= 1e-3
 
 
 def test_the_folder_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,10 @@ class _Handler(BaseHTTPRequestHandler):
         held = self.server.held.get(self.path)
         self._answer(404 if held is None else 200, held or b"")
 
+    def do_HEAD(self) -> None:
+        """Tell whether something is held."""
+        self._answer(200 if self.path in self.server.held else 404)
+
     def do_POST(self) -> None:
         """Forget what is named."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()

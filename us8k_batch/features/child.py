@@ -12,11 +12,9 @@ import re
 import resource
 import signal
 import sys
-import tempfile
 import threading
 import wave
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -69,7 +67,7 @@ def main(arguments: list[str] | None = None, factory: EngineFactory = make_engin
     _warm_up(engine, _warm_up_clip(config))
     threadpool_limits(1)
     _limit_memory(settings["memory_bytes"])
-    _leave_folder()
+    os.chdir("/")  # where nobody else can leave a file that a library looks for
     _point_at_null(0, 1, 2)
     service.serve(engine)
     return 0
@@ -201,21 +199,6 @@ def _warm_up_clip(config: FeatureConfig) -> bytes:
         writer.setframerate(rate)
         writer.writeframes(ramp.tobytes())
     return file.getvalue()
-
-
-def _leave_folder() -> None:
-    """Work in a folder that is gone: libsndfile reads a file named ``._`` in the working directory.
-
-    It takes that for the resource fork of data in memory whose format it does not know from the first bytes,
-    which MP3 is; the same clip would then be decodable in one folder and not in another.
-    """
-    try:
-        folder = Path(tempfile.mkdtemp())
-    except OSError:
-        os.chdir("/")
-        return
-    os.chdir(folder)
-    folder.rmdir()
 
 
 if __name__ == "__main__":
