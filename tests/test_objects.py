@@ -14,7 +14,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import numpy as np
+import obstore
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -532,3 +535,17 @@ def test_an_object_reads_through_the_reader(objects: Objects) -> None:
     """Libraries that read through obstore see the same bytes."""
     objects.create("a/b", b"bytes")
     assert bytes(objects.reader().get("a/b").bytes()) == b"bytes"
+
+
+def test_zarr_reads_a_bucket_as_the_readme_says(s3: str) -> None:
+    """Also where the endpoint is plain http, which obstore has to be allowed."""
+    objects = open_objects(f"{s3}/features")
+    memory = zarr.storage.MemoryStore()
+    zarr.create_array(memory, name="mfcc", data=np.arange(6, dtype=np.float32).reshape(1, 2, 3))
+    for key, value in memory._store_dict.items():
+        objects.create(f"mfcc.zarr/{key}", value.to_bytes())
+    url = f"{s3}/features/mfcc.zarr"
+    assert os.environ["AWS_ENDPOINT_URL"].startswith("http://")
+    store = obstore.store.from_url(url, client_options={"allow_http": True})
+    found = zarr.open(zarr.storage.ObjectStore(store, read_only=True), mode="r")["mfcc"]
+    assert found[0, 1, 2] == 5

@@ -19,6 +19,7 @@ import obstore.exceptions
 import obstore.store
 
 from us8k_batch.errors import JobError, RequestError, StorageError
+from us8k_batch.objects.process import use_obstore
 from us8k_batch.objects.retry import retry
 
 STEP = 8 << 20
@@ -204,6 +205,7 @@ def _open(url: str) -> tuple[Any, str]:
     if parts.scheme not in ("http", "https") or not parts.netloc or not name or parts.query or parts.fragment:
         raise RequestError(f"{url}: expected an http:// or https:// URL that ends with a file's name")
     options = {"allow_http": parts.scheme == "http", "timeout": "120s"}
+    use_obstore()
     # Our own retries stand in for obstore's: what is there already must not be asked for again.
     return obstore.store.HTTPStore.from_url(folder, client_options=options, retry_config={"max_retries": 0}), name
 
