@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from importlib.resources import files
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from us8k_batch.buffers import arrow_reader
 
 
 def load_genuine() -> pa.Table:
@@ -23,4 +24,4 @@ def load_genuine() -> pa.Table:
     J. Salamon, C. Jacoby and J. P. Bello 2014, "A Dataset and Taxonomy for Urban Sound Research", ACM MM.
     """
     data = (files("us8k_batch.catalog") / "urbansound8k.parquet").read_bytes()
-    return pq.ParquetFile(io.BytesIO(data)).read()
+    return pq.ParquetFile(arrow_reader(data)).read()

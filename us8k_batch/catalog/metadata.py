@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from us8k_batch.buffers import arrow_reader
 from us8k_batch.errors import DatasetError
 from us8k_batch.parquet_bounds import check_size
 
@@ -74,7 +75,7 @@ def parse_csv(name: str, data: bytes) -> Metadata:
         raise DatasetError(f"{name}: {separated_otherwise(header)}")
     try:
         table = pa_csv.read_csv(
-            pa.BufferReader(data),
+            arrow_reader(data),
             read_options=pa_csv.ReadOptions(block_size=BLOCK, use_threads=len(data) > SMALL),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
@@ -99,7 +100,7 @@ def parse_parquet(name: str, data: bytes) -> Metadata:
     """
     try:
         check_size(data)
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
+        table = pq.ParquetFile(arrow_reader(data)).read()
         table.validate(full=True)
         _ = table.column_names  # decoded only now
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from us8k_batch.buffers import arrow_file, arrow_reader
 from us8k_batch.documents import read_document
 from us8k_batch.errors import DamageError
 from us8k_batch.objects import Objects
@@ -26,7 +27,7 @@ ROW_GROUP_ROWS = 131_072
 SHARED_OUT_BYTES = 1 << 20
 """Size from which on several threads decode a table that is in memory."""
 HELD_BYTES = 16 << 20
-"""Bytes of an object that are read at once to judge what it would decode to; what is longer is mapped."""
+"""Size up to which an object is read at once; of what is longer, only what is asked for is in memory."""
 _FOOTER_GUESS = 1 << 16
 NOW, FIRST = 2, 1
 MANNERS = (NOW, FIRST)
@@ -92,8 +93,7 @@ class Pieces:
         """
         self._key = key
         with translated(key):
-            _check_size_of(file)
-            self._file = pq.ParquetFile(file, page_checksum_verification=True)
+            self._file = pq.ParquetFile(_checked(file), page_checksum_verification=True)
             self.schema: pa.Schema = self._file.schema_arrow
             """Columns, and the file's metadata."""
             _refuse_nonsense(self.schema.empty_table())
@@ -132,7 +132,7 @@ def decode(data: bytes, key: str) -> pa.Table:
     with translated(key):
         check_size(data)
         # On a commit four times as fast as pq.read_table, and threads would take twice as long to share it out.
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        file = pq.ParquetFile(arrow_reader(data), page_checksum_verification=True)
         table = file.read(use_threads=len(data) > SHARED_OUT_BYTES)
         _refuse_nonsense(table)
     return table
@@ -205,14 +205,14 @@ def read_metadata(objects: Objects, key: str) -> dict[str, Any]:
     """Return our JSON from an object's footer, reading no more than its end."""
     end = _read_end(objects, key)
     with _footer_of(key):
-        return metadata_of(pq.read_schema(pa.BufferReader(end)), key)
+        return metadata_of(pq.read_schema(arrow_reader(end)), key)
 
 
 def read_length(objects: Objects, key: str) -> int:
     """Return the number of rows from an object's footer, reading no more than its end."""
     end = _read_end(objects, key)
     with _footer_of(key):
-        return int(pq.read_metadata(pa.BufferReader(end)).num_rows)
+        return int(pq.read_metadata(arrow_reader(end)).num_rows)
 
 
 def _read_end(objects: Objects, key: str) -> bytes:
@@ -237,15 +237,16 @@ def _refuse_nonsense(table: pa.Table) -> None:
         raise ValueError("a column has no name")
 
 
-def _check_size_of(file: BinaryIO) -> None:
+def _checked(file: BinaryIO) -> pa.NativeFile:
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     if length <= HELD_BYTES:
-        check_size(file.read())
-    else:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            check_size(cast("bytes", mapped))
-    file.seek(0)
+        data = file.read()
+        check_size(data)
+        return arrow_reader(data)
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        check_size(cast("bytes", mapped))
+    return arrow_file(file)
 
 
 class _Digest:
@@ -296,4 +297,4 @@ def _same_numbers(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
 
 
 def _writer(data: bytes) -> str:
-    return str(pq.read_metadata(pa.BufferReader(data)).created_by)
+    return str(pq.read_metadata(arrow_reader(data)).created_by)

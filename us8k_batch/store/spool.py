@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
+from us8k_batch.buffers import arrow_map
 from us8k_batch.objects import Data
 
 HELD_BYTES = 16 << 20
@@ -51,5 +52,4 @@ def gather(schema: pa.Schema, pieces: Iterable[pa.Table]) -> pa.Table:
                 writer.write_table(piece.combine_chunks())
         file.flush()
         # The pages belong to a file: the system takes them back when memory is short.
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
+        return pa.ipc.open_file(arrow_map(file)).read_all()
