@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from us8k_batch.cli import console
+from us8k_batch.cli import console, interrupts
 from us8k_batch.cli.limits import MESSAGE, at_limit
 from us8k_batch.errors import Us8kError
 
@@ -95,7 +95,7 @@ def command(name: str, example: str, *, interrupted: str = NOTHING) -> Callable[
                 format="%(levelname)s %(name)s: %(message)s",
                 level=logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)],
             )
-            with console.answered(f"us8k {name}"):
+            with console.answered(f"us8k {name}"), interrupts.passed_on():
                 sys.exit(_run(name, function, Output(as_json, quiet), options, interrupted))
 
         wrapped: Callable[..., Any] = call
