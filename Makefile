@@ -66,14 +66,14 @@ NEWEST ?= python3.13
 test-newest: $(VENV)/.dev  ## all tests with the newest release of everything on a newer Python (NEWEST=python3.14); ONLY= some
 	@$(NEWEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || \
 		{ echo "$(NEWEST) is not there or older than 3.12, which the newest zarr needs; name one with NEWEST="; exit 1; }
-	$(BIN)/uv venv --quiet --allow-existing --python $(NEWEST) $(VENV)-newest
+	$(BIN)/uv venv --quiet --seed --allow-existing --python $(NEWEST) $(VENV)-newest
 	$(BIN)/uv pip install --quiet --upgrade --python $(VENV)-newest/bin/python --editable '$(EXTRAS)'
 	$(VENV)-newest/bin/python -m pytest -q -n 2 --dist worksteal $(or $(ONLY),tests)
 	$(VENV)-newest/bin/python tests/read_plainly.py tests/golden/store
 
 FLOORS ?= python3.11
 test-floors: $(VENV)/.dev  ## all tests with the lowest releases that pyproject.toml allows, on Python 3.11; ONLY= some
-	$(BIN)/uv venv --quiet --clear --python $(FLOORS) $(VENV)-floors
+	$(BIN)/uv venv --quiet --seed --clear --python $(FLOORS) $(VENV)-floors
 	$(BIN)/uv pip install --quiet --resolution lowest-direct --python $(VENV)-floors/bin/python --editable '$(EXTRAS)'
 	$(VENV)-floors/bin/python -m pytest -q -n 2 --dist worksteal $(or $(ONLY),tests)
 

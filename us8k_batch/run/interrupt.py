@@ -16,9 +16,12 @@ class Stop:
         self._asked = threading.Event()
         self._tell = tell
         self._in_hand = True
+        self._untold = False
 
     def __call__(self) -> bool:
         """Tell whether the run was asked to stop."""
+        if self._untold:
+            self._answer()
         return self._asked.is_set()
 
     @contextlib.contextmanager
@@ -36,8 +39,13 @@ class Stop:
             self._asked.set()
             raise KeyboardInterrupt
         self._asked.set()
-        with contextlib.suppress(RuntimeError):  # the signal came while a line was being printed
+        self._answer()
+
+    def _answer(self) -> None:
+        self._untold = True
+        with contextlib.suppress(RuntimeError):  # the signal came while a line was being printed: told a little later
             self._tell("stopping: finishing the shards in hand, then publishing; once more to stop at once")
+            self._untold = False
 
 
 @contextlib.contextmanager
