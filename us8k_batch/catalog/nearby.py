@@ -40,11 +40,11 @@ def nearby(source: Source, missing: Any, paths: Any) -> list[str | None]:
     """
     folders, names = split_paths(missing.slice(0, CLIPS))
     found: list[str | None] = [None] * len(missing)
-    shelf = _Shelf(source)
+    listed = _Folders(source)
     left: dict[str, list[int]] = {}
     for folder, places in by_folder(folders):
-        at = shelf.resolve(folder)
-        files = [] if at is None else shelf.files(at)
+        at = listed.resolve(folder)
+        files = [] if at is None else listed.files(at)
         wanted = names.take(pa.array(places)).to_pylist()
         for place, name, hit in zip(places.tolist(), wanted, _alike(wanted, files), strict=True):
             if hit is None:
@@ -55,14 +55,14 @@ def nearby(source: Source, missing: Any, paths: Any) -> list[str | None]:
         others = sorted(set(split_paths(paths)[0].unique().to_pylist()))
         for folder in others[:FOLDERS]:
             wanted = list(left)
-            for name, hit in zip(wanted, _alike(wanted, shelf.files(folder)), strict=True):
+            for name, hit in zip(wanted, _alike(wanted, listed.files(folder)), strict=True):
                 if hit is not None:
                     for place in left.pop(name):
                         found[place] = _join(folder, hit)
     return found
 
 
-class _Shelf:
+class _Folders:
     """Folders that were listed, each once."""
 
     def __init__(self, source: Source) -> None:
