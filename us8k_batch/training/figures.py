@@ -155,7 +155,8 @@ def _confusion(axes: Axes, scores: Mapping[str, Any], classes: Sequence[str]) ->
         shade = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=shade)
     title = f"Clips by class{numbered}, accuracy {100 * scores['accuracy_mean']:.1f} %"
-    axes.set(xlabel="said", ylabel="right", title=title)
+    axes.set(xlabel="said", ylabel="right")
+    axes.set_title(title, pad=20)  # above the bar, which may be higher than the matrix
     axes.figure.colorbar(image, ax=axes, label="share of the right class", shrink=0.8)
 
 
