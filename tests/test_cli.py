@@ -581,5 +581,5 @@ def test_an_interrupted_report_ends_and_leaves_no_page(dataset: Path, store: Pat
         read_until(process.stderr, "listening to")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, page.exists()) == (130, False)
+    assert (process.returncode, page.exists()) == (130, False), err
     assert "interrupted; nothing was written" in err
